@@ -1,0 +1,108 @@
+"""The repository's settings, `.modelrepo/config.toml`. What is unknown there is an error, never a default."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+
+from modelrepo.core.manifest import FORMAT, first_problem
+from modelrepo.core.units import parse_duration
+from modelrepo.core.values import Value
+from modelrepo.errors import IntegrityError, RequestError
+
+
+def _duration(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_duration(value)
+    except RequestError as error:
+        raise ValueError(error.message) from None
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
+class Retention(Value):
+    """What cleanup keeps.
+
+    Attributes:
+        keep_last: The newest versions, by number.
+        keep_rollback: Distinct existing targets beneath the top of each channel's stack, at least 1.
+        min_age: Younger versions stay.
+        grace: What a channel left less than this ago stays.
+    """
+
+    keep_last: int = Field(default=5, ge=0)
+    keep_rollback: int = Field(default=2, ge=1)
+    min_age: Duration = timedelta(hours=24)
+    grace: Duration = timedelta(hours=24)
+
+
+class Gates(Value):
+    """What promote asks for.
+
+    Attributes:
+        breaking: What to do where the new target breaks callers of the present one.
+    """
+
+    breaking: Literal["refuse", "warn", "off"] = "refuse"
+
+
+class Config(Value):
+    """All settings."""
+
+    format: Literal[1]
+    retention: Retention = Retention()
+    gates: Gates = Gates()
+
+
+#: What `init` writes.
+DEFAULT_TEXT = f"""\
+# modelrepo: this file makes the directory above it a repository. Unknown keys are errors.
+format = {FORMAT}
+
+[retention]              # what `modelrepo cleanup` keeps, beside channels, pins, leases and what is in use
+keep_last = 5            # the newest versions
+keep_rollback = 2        # rollback targets of each channel, at least 1
+min_age = "24h"          # whatever is younger
+grace = "24h"            # whatever a channel left less than this ago
+
+[gates]
+breaking = "refuse"      # a promote that breaks callers: "refuse", "warn" or "off"
+"""
+
+
+def parse_config(data: bytes, where: str) -> Config:
+    """Read the settings.
+
+    Args:
+        data: The raw bytes.
+        where: The file's path, for messages.
+
+    Raises:
+        IntegrityError: They cannot be read, hold an unknown key or a wrong value, or are of a newer format.
+    """
+    hint = f"correct {where} by hand; `docs/design.md` lists its keys"
+    try:
+        fields = tomllib.loads(data.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise IntegrityError(f"{where} is not TOML: {error}", kind="config-damaged", hint=hint) from error
+    number = fields.get("format")
+    if isinstance(number, int) and number > FORMAT:
+        raise IntegrityError(
+            f"{where} says that this repository is of a newer format",
+            kind="newer-format",
+            expected=f"format {FORMAT}",
+            got=f"format {number}",
+            hint="use the modelrepo that wrote it, or a newer one",
+        )
+    try:
+        return Config.model_validate(fields)
+    except ValidationError as error:
+        raise IntegrityError(
+            f"{where} is not a configuration: {first_problem(error)}", kind="config-damaged", hint=hint
+        ) from error

@@ -1,0 +1,128 @@
+"""Where everything is. Each path of a repository is spelled here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelrepo.core.refs import Version
+
+#: The directory that makes a directory a repository.
+STATE = ".modelrepo"
+#: Reserved at the top of a version.
+MANIFEST = "manifest.json"
+#: The base paths for TensorFlow Serving.
+SERVING = "serving"
+#: What file systems and desktops put into a directory; an empty directory may hold them.
+SYSTEM_ENTRIES = frozenset({"lost+found", ".snapshot", ".snapshots", ".zfs", ".Trash-0", ".Trash-1000", ".DS_Store"})
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths of the repository at `root`, an absolute path without links."""
+
+    root: Path
+
+    @property
+    def state(self) -> Path:
+        """Modelrepo's own directory."""
+        return self.root / STATE
+
+    @property
+    def config(self) -> Path:
+        """Its presence is what makes the repository."""
+        return self.state / "config.toml"
+
+    @property
+    def lock(self) -> Path:
+        """The writers' lock."""
+        return self.state / "lock"
+
+    @property
+    def journal(self) -> Path:
+        """The append-only history."""
+        return self.state / "journal.jsonl"
+
+    @property
+    def ballast(self) -> Path:
+        """Room that a full disk gives back."""
+        return self.state / "ballast"
+
+    @property
+    def removed(self) -> Path:
+        """Manifests of deleted versions."""
+        return self.state / "removed"
+
+    @property
+    def staging(self) -> Path:
+        """Versions and views being built."""
+        return self.state / "staging"
+
+    @property
+    def trash(self) -> Path:
+        """Versions being deleted."""
+        return self.state / "trash"
+
+    @property
+    def serving(self) -> Path:
+        """The views."""
+        return self.root / SERVING
+
+    def version(self, version: Version) -> Path:
+        """One version's directory."""
+        return self.root / str(version)
+
+    def manifest(self, version: Version) -> Path:
+        """One version's manifest."""
+        return self.version(version) / MANIFEST
+
+    def removed_manifest(self, version: Version) -> Path:
+        """The manifest of a version that is gone."""
+        return self.removed / f"{version}.json"
+
+    def channel(self, channel: str) -> Path:
+        """A channel's link."""
+        return self.root / channel
+
+    def view(self, channel: str) -> Path:
+        """A channel's base path for TensorFlow Serving."""
+        return self.serving / channel
+
+
+def view_target(version: Version) -> str:
+    """The text of a view's link, seen from `serving/<channel>/`."""
+    return f"../../{version}"
+
+
+def version_in_view(name: str, text: str) -> Version | None:
+    """The version that an entry of a view stands for, or None where it is not modelrepo's.
+
+    >>> version_in_view("3", "../../v3"), version_in_view("3", "../../v4"), version_in_view("notes", "x")
+    (Version(3), None, None)
+    """
+    version = Version.from_name(f"v{name}")
+    return version if version is not None and text == view_target(version) else None
+
+
+def link_target(root: Path, text: str) -> tuple[Version | None, bool]:
+    """What a symbolic link in the root names, by its text alone.
+
+    Args:
+        root: The repository's root.
+        text: What `readlink` says.
+
+    Returns:
+        The version, or None where it names none; and whether the text is the relative form that modelrepo writes.
+
+    >>> link_target(Path("/models"), "v2"), link_target(Path("/models"), "/models/v2/"), link_target(Path("/m"), "../v2")
+    ((Version(2), True), (Version(2), False), (None, False))
+    """
+    version = Version.from_name(text)
+    if version is not None:
+        return version, True
+    stripped = text.rstrip("/")
+    if stripped.startswith("./"):
+        stripped = stripped[2:]
+    elif stripped.startswith(f"{root}/"):
+        stripped = stripped[len(f"{root}/") :]
+    return Version.from_name(stripped), False

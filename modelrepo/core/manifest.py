@@ -1,0 +1,142 @@
+"""The manifest: the record of one version's files and facts. Its JSON Schema is `docs/manifest.schema.json`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from modelrepo.core.contents import FileEntry, content_digest, is_safe_path
+from modelrepo.core.layout import MANIFEST
+from modelrepo.core.signatures import Signature
+from modelrepo.core.values import Actor, Timestamp, Value, VersionField
+from modelrepo.errors import IntegrityError
+
+#: The number of the on-disk format that this program writes.
+FORMAT = 1
+#: A manifest of the largest version that push takes fits easily; what is larger was not written by modelrepo.
+MAX_MANIFEST_BYTES = 256 * 1024 * 1024
+
+
+class Origin(Value):
+    """Where a version came from.
+
+    Attributes:
+        path: The source's absolute path on that host.
+        host: The host that pushed it.
+    """
+
+    path: str
+    host: str
+
+
+class Manifest(Value):
+    """One version.
+
+    Attributes:
+        format: The number of this format.
+        version: Its number.
+        digest: Of its content: see `content_digest`.
+        size: Bytes of all its files, without the manifest.
+        files: All its files, sorted by path.
+        created_at: When it was pushed.
+        created_by: By whom.
+        source: Where from.
+        message: What the pusher said.
+        labels: Words for programs, by key.
+        metrics: Finite numbers, by key.
+        model_format: Which file holds the model: `pb`, `pbtxt` or `cpb`.
+        tags: The tag sets of its meta graphs; None where nobody read the model.
+        signatures: The contract of the meta graph for serving; None where nobody read the model.
+        tensorflow_version: Which TensorFlow wrote it, as it says itself.
+        fingerprint: TensorFlow's own fingerprint of it, numbers as decimal text; None where it has none.
+        load: Whether TensorFlow's Session loader, which TensorFlow Serving uses, has loaded it at push.
+        loaded_by: Which TensorFlow loaded it.
+        modelrepo_version: Which modelrepo wrote this.
+    """
+
+    format: Literal[1] = FORMAT
+    version: VersionField
+    digest: str
+    size: int
+    files: tuple[FileEntry, ...]
+    created_at: Timestamp
+    created_by: Actor
+    source: Origin
+    message: str | None = None
+    labels: dict[str, str] = {}
+    metrics: dict[str, float] = {}
+    model_format: Literal["pb", "pbtxt", "cpb"]
+    tags: tuple[tuple[str, ...], ...] | None = None
+    signatures: dict[str, Signature] | None = None
+    tensorflow_version: str | None = None
+    fingerprint: dict[str, str] | None = None
+    load: Literal["passed", "skipped"] = "skipped"
+    loaded_by: str | None = None
+    modelrepo_version: str = Field(default="")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        paths = [entry.path for entry in self.files]
+        if len(set(paths)) != len(paths):
+            raise ValueError("a path stands twice in files")
+        for path in paths:
+            if not is_safe_path(path) or path == MANIFEST:
+                raise ValueError(f"{ascii(path)} is not a path inside a version")
+        if content_digest(self.files) != self.digest:
+            raise ValueError("digest is not the digest of files")
+        if sum(entry.size for entry in self.files) != self.size:
+            raise ValueError("size is not the sum of files")
+        return self
+
+    def to_bytes(self) -> bytes:
+        """Write it as it stands on the disk: indented JSON, one final newline."""
+        text = json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=True, allow_nan=False)
+        return text.encode() + b"\n"
+
+
+def parse_manifest(data: bytes, where: str) -> Manifest:
+    """Read a manifest.
+
+    Args:
+        data: The raw bytes.
+        where: Its path, for messages.
+
+    Raises:
+        IntegrityError: It is not a manifest, contradicts itself, or is of a newer format.
+    """
+    try:
+        fields = json.loads(data, object_pairs_hook=_no_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError(
+            f"{where} is not JSON: {str(error)[:200]}", kind="manifest-damaged", hint="run `modelrepo verify`"
+        ) from error
+    if isinstance(fields, dict) and isinstance(number := fields.get("format"), int) and number > FORMAT:
+        raise IntegrityError(
+            f"{where} is of a newer format",
+            kind="newer-format",
+            expected=f"format {FORMAT}",
+            got=f"format {number}",
+            hint="use the modelrepo that wrote it, or a newer one",
+        )
+    try:
+        return Manifest.model_validate(fields)
+    except ValidationError as error:
+        raise IntegrityError(
+            f"{where} is not a manifest: {first_problem(error)}", kind="manifest-damaged", hint="run `modelrepo verify`"
+        ) from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that pydantic found, in one line."""
+    problem = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    return f"{where}: {problem['msg']}" if where else str(problem["msg"])
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a key stands twice")
+    return fields

@@ -1,0 +1,215 @@
+"""The journal's lines: how a record is written, read, and chained to the one before.
+
+A line is one JSON object. Its last field, `crc`, is the CRC-32 of the object without it, so that each line says by itself
+whether it is whole; `prev` is the SHA-256 of the raw line before (newline included), so that a line that was edited, taken
+out or moved is found. Where a record came from is not known here: a file, or later a log elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import zlib
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from modelrepo.core.moment import Moment
+from modelrepo.core.values import Actor, Timestamp, Value, VersionField
+
+Phase = Literal["start", "intent", "done", "aborted", "unknown"]
+Action = Literal["push", "push-again", "promote", "rollback", "external", "pin", "unpin", "cleanup"]
+
+#: `prev` of the first line.
+NOTHING = "sha256:" + "0" * 64
+_CRC = re.compile(rb',"crc":"([0-9a-f]{8})"\}\n')
+_CRC_BYTES = len(b',"crc":"00000000"}\n')
+
+
+class Record(Value):
+    """One line. Fields that do not apply are None, and are left out on the disk.
+
+    Attributes:
+        seq: 1, 2, 3, … without a gap.
+        time: When it happened: when it was recorded, or for an external move when the link was made.
+        boot: The boot's identity, see `Moment`.
+        uptime: Seconds since the boot, when it was recorded.
+        actor: Who did it.
+        phase: `start` heads a journal; `intent` announces; `done`, `aborted` and `unknown` close an intent or stand alone.
+        action: What was done.
+        intent: The `seq` of the intent that this closes.
+        channel: Which channel moved.
+        origin: Where it pointed before (`from` in JSON).
+        to: Where it points after.
+        version: Which version a push, pin or cleanup is about.
+        token: The name of the directory in staging or trash.
+        digest: Of a pushed version's content.
+        manifest_digest: Of its manifest's raw bytes.
+        size: Bytes of its files.
+        files: Number of its files.
+        steps: How many targets a rollback takes off the stack.
+        breaking: The breaking changes that were let through.
+        reason: What the actor said.
+        recorded_by: Who wrote it down, where that is not the actor.
+        recovered: The command that closes this intent is not the one that opened it.
+        highest: Of a start: the highest number ever used.
+        previous: Of a start: the digest of the journal that was set aside.
+        prev: Digest of the raw line before.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    seq: int
+    time: Timestamp
+    boot: str
+    uptime: float
+    actor: Actor
+    phase: Phase
+    action: Action | None = None
+    intent: int | None = None
+    channel: str | None = None
+    origin: VersionField | None = Field(default=None, alias="from")
+    to: VersionField | None = None
+    version: VersionField | None = None
+    token: str | None = None
+    digest: str | None = None
+    manifest_digest: str | None = None
+    size: int | None = None
+    files: int | None = None
+    steps: int | None = None
+    breaking: tuple[str, ...] | None = None
+    reason: str | None = None
+    recorded_by: Actor | None = None
+    recovered: bool | None = None
+    highest: int | None = None
+    previous: str | None = None
+    prev: str
+
+    @property
+    def moment(self) -> Moment:
+        """When it was recorded."""
+        return Moment(self.time, self.boot, self.uptime)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A record and its raw bytes, newline included."""
+
+    record: Record
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What is wrong with a journal beyond its unfinished end.
+
+    Attributes:
+        number: The line, counted from 1.
+        detail: What is wrong with it.
+    """
+
+    number: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A journal, as far as it can be read.
+
+    Attributes:
+        lines: The whole lines up to the first that is not.
+        end: The offset behind the last of them.
+        torn: Bytes behind `end` that a crash may leave: an unfinished record.
+        damage: What a crash cannot explain.
+    """
+
+    lines: tuple[Line, ...]
+    end: int
+    torn: int
+    damage: Damage | None
+
+
+def line_digest(raw: bytes) -> str:
+    """The digest that the next line carries as `prev`."""
+    return f"sha256:{hashlib.sha256(raw).hexdigest()}"
+
+
+def encode(record: Record) -> bytes:
+    """Write a record as a line."""
+    fields = record.model_dump(mode="json", by_alias=True, exclude_none=True)
+    body = json.dumps(fields, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+    return body[:-1] + b',"crc":"%08x"}\n' % zlib.crc32(body)
+
+
+def decode(raw: bytes) -> Record:
+    """Read a line.
+
+    Raises:
+        ValueError: It is not whole, or not a record.
+    """
+    match = _CRC.fullmatch(raw[-_CRC_BYTES:])
+    if not match:
+        raise ValueError("it has no checksum")
+    body = raw[:-_CRC_BYTES] + b"}"
+    if int(match[1], 16) != zlib.crc32(body):
+        raise ValueError("its checksum is wrong")
+    try:
+        return Record.model_validate_json(body)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        raise ValueError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
+
+
+def parse_journal(data: bytes) -> Parsed:
+    """Read a journal's bytes, and tell an unfinished end from damage.
+
+    An unfinished end is what a crash or a power cut may leave behind the last whole line: a piece of a line, zeros. A line
+    that is whole JSON but fails its checksum, or bad bytes with a good line behind them, were not left by a crash.
+    """
+    lines: list[Line] = []
+    offset = 0
+    detail = None
+    while offset < len(data):
+        stop = data.find(b"\n", offset) + 1
+        if not stop:
+            break
+        raw = data[offset:stop]
+        try:
+            record = decode(raw)
+            if record.seq != len(lines) + 1:
+                raise ValueError(f"its number is {record.seq}")
+            if (record.phase == "start") != (not lines):
+                raise ValueError("only the first line starts a journal")
+        except ValueError as error:
+            detail = str(error)
+            break
+        lines.append(Line(record, raw))
+        offset = stop
+    torn = len(data) - offset
+    if not lines:
+        return Parsed((), 0, torn, Damage(1, detail or "it does not start with a whole record"))
+    damage = Damage(len(lines) + 1, detail) if detail and _holds_json(data[offset:]) else None
+    return Parsed(tuple(lines), offset, torn, damage)
+
+
+def _holds_json(rest: bytes) -> bool:
+    """Whether any ended line is a JSON object: a crash does not leave one that is not a record."""
+    for raw in rest.split(b"\n")[:-1]:
+        try:
+            if isinstance(json.loads(raw), dict):
+                return True
+        except (ValueError, RecursionError):
+            continue
+    return False
+
+
+def chain_damage(lines: tuple[Line, ...]) -> Damage | None:
+    """Walk the whole chain: the first line that does not carry the digest of the line before."""
+    before = NOTHING
+    for number, line in enumerate(lines, 1):
+        if line.record.prev != before:
+            return Damage(number, "it does not carry the digest of the line before")
+        before = line_digest(line.raw)
+    return None

@@ -1,0 +1,80 @@
+"""Durations and sizes: as people write them, and as people read them."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from modelrepo.errors import RequestError
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
+_SIZE = re.compile(r"([0-9]{1,15}) ?(?:([kKMGT])(i)?)?B?")
+_POWER = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read a duration: an integer and one of `s m h d w`.
+
+    Raises:
+        RequestError: It is something else.
+
+    >>> parse_duration("24h"), parse_duration("0s")
+    (datetime.timedelta(days=1), datetime.timedelta(0))
+    """
+    match = _DURATION.fullmatch(text)
+    if not match or not text.isascii():
+        raise RequestError(
+            f"{ascii(text)} is not a duration",
+            kind="duration-malformed",
+            expected="an integer and one of s m h d w, such as 24h",
+            got=ascii(text),
+        )
+    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+
+
+def format_duration(duration: timedelta) -> str:
+    """Write a duration in its largest whole unit.
+
+    >>> format_duration(timedelta(hours=24)), format_duration(timedelta(seconds=90))
+    ('1d', '90s')
+    """
+    seconds = int(duration.total_seconds())
+    for unit in ("w", "d", "h", "m"):
+        if seconds and seconds % _SECONDS[unit] == 0:
+            return f"{seconds // _SECONDS[unit]}{unit}"
+    return f"{seconds}s"
+
+
+def parse_size(text: str) -> int:
+    """Read a size in bytes: `4GiB`, `500MB`, `1048576`.
+
+    Raises:
+        RequestError: It is something else.
+
+    >>> parse_size("4GiB"), parse_size("500 MB"), parse_size("12")
+    (4294967296, 500000000, 12)
+    """
+    match = _SIZE.fullmatch(text)
+    if not match or not text.isascii():
+        raise RequestError(
+            f"{ascii(text)} is not a size",
+            kind="size-malformed",
+            expected="an integer with kB, MB, GB, KiB … or nothing behind it, such as 4GiB",
+            got=ascii(text),
+        )
+    return int(match[1]) * (1024 if match[3] else 1000) ** _POWER[match[2] or ""]
+
+
+def format_size(size: int) -> str:
+    """Write a size for people, decimal units.
+
+    >>> [format_size(size) for size in (0, 999, 408016, 1073741824)]
+    ['0 B', '999 B', '408.0 kB', '1.1 GB']
+    """
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 999.95 or (unit == "B" and size < 1000):
+            return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"

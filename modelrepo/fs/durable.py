@@ -1,0 +1,192 @@
+"""Durable changes, each in full order, each saying what is true when it returns.
+
+"Synced" means that `fsync` returned without an error (on macOS `F_FULLFSYNC`). A failed sync is reported, never repeated:
+the kernel may have thrown the data away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+from pathlib import Path
+
+from modelrepo.fs import native
+
+_FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
+
+
+def sync(descriptor: int) -> None:
+    """Wait until a file's or directory's bytes are on the disk."""
+    if _FULL_SYNC is not None:
+        fcntl.fcntl(descriptor, _FULL_SYNC)
+    else:
+        os.fsync(descriptor)
+
+
+def sync_directory(path: Path) -> None:
+    """Wait until the names in a directory are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_all(descriptor: int, data: bytes | memoryview, offset: int | None = None) -> None:
+    """Write every byte, at the file's position or at an offset; a short write goes on where it stopped."""
+    view = memoryview(data)
+    while view:
+        count = os.write(descriptor, view) if offset is None else os.pwrite(descriptor, view, offset)
+        view = view[count:]
+        offset = None if offset is None else offset + count
+
+
+def write_new(path: Path, data: bytes, mode: int) -> None:
+    """Make a file and sync its bytes; its name is durable once its directory is synced.
+
+    Raises:
+        FileExistsError: The name is taken.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        write_all(descriptor, data)
+        os.fchmod(descriptor, mode)
+        sync(descriptor)
+    except BaseException:
+        os.unlink(path)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(path: Path, data: bytes, mode: int, temporary: Path) -> None:
+    """Put bytes under a name: others see the old file or the new one, whole. Synced on return.
+
+    Args:
+        path: The name.
+        data: The new bytes.
+        mode: The new file's mode, whatever the umask.
+        temporary: An unused name on the same file system.
+    """
+    write_new(temporary, data, mode)
+    try:
+        os.rename(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    sync_directory(path.parent)
+
+
+def move_link(path: Path, target: str, temporary: Path) -> None:
+    """Point a symbolic link somewhere else by one rename. Others see the old link or the new one; not synced.
+
+    Args:
+        path: The link; it may be missing.
+        target: The new text, stored as given.
+        temporary: An unused name on the same file system.
+
+    Raises:
+        IsADirectoryError: A directory stands there.
+    """
+    os.symlink(target, temporary)
+    try:
+        os.rename(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def add_link(path: Path, target: str) -> None:
+    """Make a symbolic link; it is fine if the same one is there already. Not synced."""
+    try:
+        os.symlink(target, path)
+    except FileExistsError:
+        if not path.is_symlink() or os.readlink(path) != target:
+            raise
+
+
+def remove_link(path: Path) -> None:
+    """Take a symbolic link away; it is fine if it is gone. Never removes anything else. Not synced."""
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISLNK(os.lstat(path).st_mode):
+            os.unlink(path)
+
+
+def remove_file(path: Path) -> None:
+    """Take a file of modelrepo's own away; it is fine if it is gone. Not synced."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def make_directory(path: Path, mode: int) -> bool:
+    """Make a directory of exactly this mode. Returns False where a directory is there already. Not synced."""
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        if path.is_symlink() or not path.is_dir():
+            raise
+        return False
+    os.chmod(path, mode)
+    return True
+
+
+def set_mode(path: Path, mode: int) -> None:
+    """Set the mode of a file or directory, not of what a link names."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        os.fchmod(descriptor, mode)
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def rename_new(old: Path, new: Path) -> None:
+    """Rename a directory or file to a name that must be free. Not synced.
+
+    Where the file system has no `RENAME_NOREPLACE`, the check and the rename are two steps: the caller holds the lock, so
+    only a stranger to the repository can come between.
+
+    Raises:
+        FileExistsError: The name is taken.
+    """
+    if native.rename_noreplace(str(old), str(new)):
+        return
+    if os.path.lexists(new):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(new))
+    os.rename(old, new)
+
+
+def delete_tree(path: Path) -> None:
+    """Delete a directory and all below, without recursion and without following a link.
+
+    It may stop in the middle, with an `OSError` or a crash; deleting again goes on.
+    """
+    if path.is_symlink() or not path.is_dir():
+        remove_file(path)
+        return
+    stack = [str(path)]
+    while stack:
+        directory = stack[-1]
+        below = _delete_files(directory)
+        if below:
+            stack.extend(below)
+        else:
+            os.rmdir(directory)
+            stack.pop()
+
+
+def _delete_files(directory: str) -> list[str]:
+    """Delete what is not a directory; return the directories."""
+    with contextlib.suppress(PermissionError):
+        os.chmod(directory, 0o700)
+    below = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                below.append(entry.path)
+            else:
+                os.unlink(entry.path)
+    return below

@@ -1,0 +1,87 @@
+"""The journal on the disk: reading it, and appending one synced record.
+
+Every append writes again what follows the start of the last closed record, with the same bytes, and syncs once. A record
+whose sync failed late, in a command that is long gone, is thereby written anew before anything is built on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from modelrepo.core.records import NOTHING, Line, Parsed, Record, decode, encode, line_digest, parse_journal
+from modelrepo.fs import ballast, durable, native
+from modelrepo.fs.look import read_file
+
+#: Blocks are reserved this far ahead, so that a full disk does not stop the next records.
+_AHEAD_BYTES = 256 * 1024
+_LOW_BYTES = 64 * 1024
+MAX_JOURNAL_BYTES = 1024 * 1024 * 1024
+
+
+def read_journal(path: Path) -> Parsed:
+    """Read the journal.
+
+    Raises:
+        OSError: It is missing, no regular file, or may not be read.
+    """
+    return parse_journal(read_file(path, MAX_JOURNAL_BYTES))
+
+
+class Journal:
+    """The journal of a writer that holds the lock."""
+
+    def __init__(self, path: Path, ballast_directory: Path, parsed: Parsed) -> None:
+        self._path = path
+        self._ballast = ballast_directory
+        self._lines = list(parsed.lines)
+        self._end = parsed.end
+        self._keep = self._last_closed()
+
+    @property
+    def next_seq(self) -> int:
+        """The number of the next record."""
+        return len(self._lines) + 1
+
+    @property
+    def head(self) -> str:
+        """The digest that the next record carries."""
+        return line_digest(self._lines[-1].raw) if self._lines else NOTHING
+
+    def append(self, record: Record) -> Record:
+        """Append a record and sync it. An unfinished end is cut off.
+
+        Raises:
+            OSError: It could not be written or synced; the end of the journal is then in doubt, and the next writer
+                writes it anew.
+        """
+        raw = encode(record)
+        kept = b"".join(line.raw for line in self._lines[self._keep :])
+        start = self._end - len(kept)
+        ballast.with_room(self._ballast, lambda: self._write(kept + raw, start))
+        self._lines.append(Line(decode(raw), raw))
+        self._end += len(raw)
+        self._keep = self._last_closed()
+        return self._lines[-1].record
+
+    def _write(self, data: bytes, start: int) -> None:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            durable.write_all(descriptor, data, start)
+            if os.fstat(descriptor).st_size != start + len(data):
+                os.ftruncate(descriptor, start + len(data))
+            status = os.fstat(descriptor)
+            if status.st_blocks * 512 < status.st_size + _LOW_BYTES:
+                with contextlib.suppress(OSError):
+                    native.preallocate(descriptor, status.st_size + _AHEAD_BYTES)
+            durable.sync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _last_closed(self) -> int:
+        """The index of the last line that left nothing open: from there on the next append writes again."""
+        for index in range(len(self._lines) - 1, -1, -1):
+            if self._lines[index].record.phase != "intent":
+                return index
+        return 0

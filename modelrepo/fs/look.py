@@ -1,0 +1,216 @@
+"""Looking without touching: bounded reads that follow no link and never wait on a pipe, and what stands in the root."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelrepo.core.layout import STATE, SYSTEM_ENTRIES, Layout, link_target, version_in_view
+from modelrepo.core.refs import Version, is_channel
+
+_CHUNK = 1024 * 1024
+
+
+def open_regular(path: Path | str) -> int:
+    """Open a regular file for reading, following no link.
+
+    Raises:
+        OSError: It is missing, a link, a pipe or anything else (`EINVAL`), or may not be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return descriptor
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """Read a regular file.
+
+    Raises:
+        OSError: As `open_regular`; `EFBIG` where it has more than `limit` bytes.
+    """
+    with os.fdopen(open_regular(path), "rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))
+    return data
+
+
+def file_digest(path: Path) -> tuple[int, str]:
+    """A regular file's size and digest, read now."""
+    digest = hashlib.sha256()
+    size = 0
+    buffer = bytearray(_CHUNK)
+    view = memoryview(buffer)
+    with os.fdopen(open_regular(path), "rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            digest.update(view[:count])
+            size += count
+    return size, f"sha256:{digest.hexdigest()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A symbolic link in the root.
+
+    Attributes:
+        name: Its name.
+        text: What it says.
+        version: The version that it names by its text, or None.
+        relative: Whether the text is the form that modelrepo writes.
+        owner: The link's owner.
+        changed: Its ctime, seconds since the epoch.
+    """
+
+    name: str
+    text: str
+    version: Version | None
+    relative: bool
+    owner: int
+    changed: float
+
+    @property
+    def is_channel(self) -> bool:
+        """Whether its name is a channel's."""
+        return is_channel(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """What stands in the root.
+
+    Attributes:
+        versions: The real directories named like a version, modelrepo's or not.
+        links: The symbolic links by name.
+        others: The names of everything else, without what modelrepo made or file systems put there.
+    """
+
+    versions: frozenset[Version]
+    links: Mapping[str, Link]
+    others: tuple[str, ...]
+
+    def channels(self) -> dict[str, Version | None]:
+        """The links whose names are channels': what each names, None where that is no version's directory."""
+        return {
+            name: link.version if link.version in self.versions else None
+            for name, link in sorted(self.links.items())
+            if link.is_channel
+        }
+
+
+def read_tree(layout: Layout) -> Tree:
+    """Look at the root once."""
+    versions: list[Version] = []
+    links: dict[str, Link] = {}
+    others: list[str] = []
+    with os.scandir(layout.root) as entries:
+        for entry in entries:
+            version = Version.from_name(entry.name)
+            if entry.is_symlink():
+                link = _read_link(layout.root, entry)
+                if link is not None:
+                    links[entry.name] = link
+            elif version is not None and entry.is_dir(follow_symlinks=False):
+                versions.append(version)
+            elif entry.name not in SYSTEM_ENTRIES and entry.name not in {STATE, layout.serving.name}:
+                others.append(entry.name)
+    return Tree(frozenset(versions), links, tuple(sorted(others)))
+
+
+def _read_link(root: Path, entry: os.DirEntry[str]) -> Link | None:
+    try:
+        text = os.readlink(entry.path)
+        status = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:  # it went away while we looked
+        return None
+    version, relative = link_target(root, text)
+    return Link(entry.name, text, version, relative, status.st_uid, status.st_ctime)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One channel's directory below `serving/`.
+
+    Attributes:
+        versions: What its links name.
+        others: Names of entries that modelrepo did not make.
+    """
+
+    versions: frozenset[Version]
+    others: tuple[str, ...]
+
+
+def read_view(path: Path) -> View | None:
+    """Look at a view; None where there is none."""
+    versions: list[Version] = []
+    others: list[str] = []
+    try:
+        names = sorted(os.listdir(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    for name in names:
+        try:
+            text = os.readlink(path / name)
+        except OSError:
+            text = ""
+        version = version_in_view(name, text)
+        if version is None:
+            others.append(name)
+        else:
+            versions.append(version)
+    return View(frozenset(versions), tuple(others))
+
+
+def read_views(layout: Layout) -> dict[str, View]:
+    """Look at all views, by channel."""
+    try:
+        names = sorted(os.listdir(layout.serving))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    views = {name: read_view(layout.view(name)) for name in names if is_channel(name)}
+    return {name: view for name, view in views.items() if view is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One entry below a version, as it stands on the disk."""
+
+    path: str
+    size: int
+    mode: int
+    kind: str
+
+
+def walk(directory: Path) -> Iterator[Found]:
+    """Everything below a directory, without following links: `file`, `directory`, `link` or `special`."""
+    stack = [("", str(directory))]
+    while stack:
+        prefix, path = stack.pop()
+        with os.scandir(path) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                status = entry.stat(follow_symlinks=False)
+                name = f"{prefix}{entry.name}"
+                yield Found(name, status.st_size, stat.S_IMODE(status.st_mode), kind_of(status.st_mode))
+                if stat.S_ISDIR(status.st_mode):
+                    stack.append((f"{name}/", entry.path))
+
+
+def kind_of(mode: int) -> str:
+    """Name the kind of thing that a mode describes."""
+    if stat.S_ISREG(mode):
+        return "file"
+    if stat.S_ISDIR(mode):
+        return "directory"
+    return "link" if stat.S_ISLNK(mode) else "special"
+
+
+def room(path: Path) -> tuple[int, int]:
+    """Free bytes and free files (inodes) for an ordinary user on the file system that holds a path."""
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize, status.f_favail

@@ -1,0 +1,91 @@
+"""System calls that Python does not offer, through ctypes. Each says whether it was done; none of them is needed to be right.
+
+Where a call is missing (macOS, an old kernel, a file system that answers EINVAL) the callers fall back to a plainer way.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import sys
+from functools import cache
+
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
+_SYNC_FILE_RANGE_WRITE = 2
+_FALLOC_FL_KEEP_SIZE = 1
+_UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTTY}
+
+#: `f_type` of the file systems whose renames, links, syncs and locks are known to keep the promises.
+KNOWN_FILE_SYSTEMS = {
+    0xEF53: "ext4",
+    0x58465342: "xfs",
+    0x9123683E: "btrfs",
+    0x01021994: "tmpfs",
+    0x794C7630: "overlay",
+    0x2FC12FC1: "zfs",
+    0xF2F52010: "f2fs",
+    0xCA451A4E: "bcachefs",
+}
+_OTHER_FILE_SYSTEMS = {0x6969: "nfs", 0xFF534D42: "cifs", 0xFE534D42: "smb2", 0x65735546: "fuse", 0x01021997: "9p"}
+#: File systems on which one `syncfs` is cheaper than many `fsync` and does the same.
+SYNCFS_FILE_SYSTEMS = frozenset({"ext4", "xfs", "btrfs"})
+
+
+@cache
+def _libc() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def _call(name: str, *arguments: object) -> bool:
+    """Call a function of libc: True done, False not supported here, `OSError` for the rest."""
+    function = getattr(_libc(), name, None)
+    if function is None:
+        return False
+    if function(*arguments) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _UNSUPPORTED:
+        return False
+    raise OSError(number, os.strerror(number))
+
+
+def rename_noreplace(old: str, new: str) -> bool:
+    """Rename, and fail with `FileExistsError` where the new name is taken, even by an empty directory."""
+    return _call(
+        "renameat2", _AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), ctypes.c_uint(_RENAME_NOREPLACE)
+    )
+
+
+def start_writeback(descriptor: int) -> None:
+    """Ask the kernel to begin to write a file's bytes, without waiting."""
+    _call("sync_file_range", descriptor, ctypes.c_int64(0), ctypes.c_int64(0), ctypes.c_uint(_SYNC_FILE_RANGE_WRITE))
+
+
+def sync_file_system(descriptor: int) -> bool:
+    """Sync the file system that holds the descriptor. Errors since the descriptor was opened are reported."""
+    return _call("syncfs", descriptor)
+
+
+def preallocate(descriptor: int, size: int) -> bool:
+    """Reserve blocks for a file up to `size` bytes, without changing its length."""
+    return _call("fallocate", descriptor, _FALLOC_FL_KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(size))
+
+
+def file_system(path: str) -> tuple[str, bool]:
+    """The name of the file system that holds a path, and whether it is one of the known ones.
+
+    On systems other than Linux the name is empty and counts as known: there is no cheap way to ask.
+    """
+    libc = _libc()
+    if libc is None:
+        return "", True
+    buffer = ctypes.create_string_buffer(256)
+    if libc.statfs(os.fsencode(path), buffer) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path)
+    # f_type is the first field, a long; file systems write it as 32 bits, some of them negative.
+    kind = int.from_bytes(buffer.raw[: ctypes.sizeof(ctypes.c_long)], sys.byteorder) & 0xFFFFFFFF
+    name = KNOWN_FILE_SYSTEMS.get(kind)
+    return (name, True) if name else (_OTHER_FILE_SYSTEMS.get(kind, f"{kind:#x}"), False)

@@ -1,0 +1,187 @@
+"""Looking at a source before it is taken in, and again after.
+
+What is listed is what is copied: links, pipes, sockets and devices are refused, names must be ones that every tool can
+handle, and the bounds of `modelrepo.core.contents` hold. All problems are collected, then reported once.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modelrepo.core.contents import MAX_FILES, MAX_LEVELS, name_problem
+from modelrepo.core.layout import MANIFEST
+from modelrepo.errors import SourceError
+
+#: TensorFlow looks for one of these at the top (tensorflow/python/saved_model/loader_impl.py).
+MODEL_FILES = {"saved_model.pb": "pb", "saved_model.pbtxt": "pbtxt", "saved_model.cpb": "cpb"}
+_NAMED = 5
+_KINDS = ((stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"), (stat.S_ISBLK, "device"), (stat.S_ISCHR, "device"))
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file to copy.
+
+    Attributes:
+        path: Where it will stand in the version, relative, with `/`.
+        real: Where its bytes are; the same place, unless a link was followed.
+        identity: Device, inode, size and time of last change: if any differs later, the file is not what was listed.
+    """
+
+    path: str
+    real: str
+    identity: tuple[int, int, int, int]
+
+    @property
+    def size(self) -> int:
+        """Bytes, a sparse file's holes counted."""
+        return self.identity[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All that will be copied, sorted by path."""
+
+    files: tuple[SourceFile, ...]
+    directories: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def model_format(self) -> str | None:
+        """`pb`, `pbtxt` or `cpb`; None where this is no SavedModel."""
+        names = {file.path for file in self.files}
+        return next((kind for name, kind in MODEL_FILES.items() if name in names), None)
+
+
+def identity(status: os.stat_result) -> tuple[int, int, int, int]:
+    """What must not differ between listing and copying."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@dataclass(slots=True)
+class _Scan:
+    """One look at a source."""
+
+    allowed: tuple[str, ...]
+    follow: bool
+    files: list[SourceFile] = field(default_factory=list)
+    directories: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def run(self, root: str) -> None:
+        status = os.stat(root)
+        stack = [("", root, ((status.st_dev, status.st_ino),))]
+        while stack and len(self.files) <= MAX_FILES and len(self.directories) <= MAX_FILES:
+            prefix, path, above = stack.pop()
+            if len(above) > MAX_LEVELS:
+                self.problems.append(f"{ascii(prefix)} is more than {MAX_LEVELS} levels deep")
+                continue
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    below = self._look(prefix, entry, above)
+                    if below is not None:
+                        stack.append(below)
+        if len(self.files) > MAX_FILES or len(self.directories) > MAX_FILES:
+            self.problems.append(f"it holds more than {MAX_FILES:,} files or directories")
+
+    def _look(
+        self, prefix: str, entry: os.DirEntry[str], above: tuple[tuple[int, int], ...]
+    ) -> tuple[str, str, tuple[tuple[int, int], ...]] | None:
+        path = f"{prefix}{entry.name}"
+        problem = name_problem(entry.name)
+        if problem is not None:
+            self.problems.append(f"the name {ascii(path)} {problem}")
+            return None
+        if path == MANIFEST:
+            self.problems.append(f"{MANIFEST} at the top is a name that modelrepo keeps for itself")
+            return None
+        real = entry.path
+        if entry.is_symlink():
+            resolved = self._resolve(path, real)
+            if resolved is None:
+                return None
+            real = resolved
+        status = os.stat(real, follow_symlinks=False)
+        if stat.S_ISREG(status.st_mode):
+            self.files.append(SourceFile(path, real, identity(status)))
+        elif stat.S_ISDIR(status.st_mode):
+            if (status.st_dev, status.st_ino) in above:
+                self.problems.append(f"{ascii(path)} leads back into itself")
+                return None
+            self.directories.append(path)
+            return f"{path}/", real, (*above, (status.st_dev, status.st_ino))
+        else:
+            kind = next((word for test, word in _KINDS if test(status.st_mode)), "special file")
+            self.problems.append(f"{ascii(path)} is a {kind}")
+        return None
+
+    def _resolve(self, path: str, link: str) -> str | None:
+        if not self.follow:
+            self.problems.append(f"{ascii(path)} is a symbolic link")
+            return None
+        try:
+            real = os.path.realpath(link, strict=True)
+        except OSError:
+            self.problems.append(f"{ascii(path)} is a symbolic link that leads nowhere")
+            return None
+        if any(real == place or real.startswith(f"{place.rstrip('/')}/") for place in self.allowed):
+            return real
+        self.problems.append(f"{ascii(path)} is a symbolic link that leads out, to {ascii(real)}")
+        return None
+
+
+def look(source: Path, *, follow_links: bool = False, links_into: Sequence[Path] = ()) -> Listing:
+    """List a source.
+
+    Args:
+        source: A directory, absolute and without links.
+        follow_links: Store what a symbolic link inside the source names, where that is inside the source too.
+        links_into: Directories outside that followed links may lead into as well.
+
+    Raises:
+        SourceError: It is no SavedModel, or holds what cannot be stored; the message names up to five problems.
+        OSError: It may not be read.
+    """
+    allowed = (str(source), *(os.path.realpath(place) for place in links_into))
+    scan = _Scan(allowed, follow_links or bool(links_into))
+    scan.run(str(source))
+    if scan.problems:
+        named = "; ".join(sorted(scan.problems)[:_NAMED])
+        more = f"; and {len(scan.problems) - _NAMED} more" if len(scan.problems) > _NAMED else ""
+        links = any("symbolic link" in problem for problem in scan.problems)
+        raise SourceError(
+            f"{source} cannot be stored: {named}{more}",
+            kind="source-unstorable",
+            expected="regular files and directories only",
+            hint="--follow-links stores what links inside the source name, --links-into DIR those that lead into DIR"
+            if links
+            else "export the model again into an empty directory",
+        )
+    listing = Listing(
+        tuple(sorted(scan.files, key=lambda file: file.path.encode())),
+        tuple(sorted(scan.directories, key=str.encode)),
+    )
+    if listing.model_format is None:
+        raise SourceError(
+            f"{source} is not a SavedModel",
+            kind="not-a-savedmodel",
+            expected="one of " + ", ".join(MODEL_FILES) + " at its top",
+            got=_summary(listing),
+            hint="name the directory that model.export() or tf.saved_model.save() wrote",
+        )
+    return listing
+
+
+def _summary(listing: Listing) -> str:
+    names = sorted({file.path.split("/")[0] for file in listing.files} | set(listing.directories))
+    if not names:
+        return "an empty directory"
+    return ", ".join(ascii(name)[1:-1] for name in names[:_NAMED]) + (", …" if len(names) > _NAMED else "")

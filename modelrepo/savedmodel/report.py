@@ -1,0 +1,56 @@
+"""What the inspector reports, as values."""
+
+from __future__ import annotations
+
+from modelrepo.core.signatures import Signature
+from modelrepo.core.values import Value
+
+#: The tag set that TensorFlow Serving loads unless it is told otherwise.
+SERVE = ("serve",)
+
+
+class MetaGraph(Value):
+    """One meta graph of a SavedModel.
+
+    Attributes:
+        tags: Its tag set.
+        signatures: Its contract, without TensorFlow's own `__saved_model_init_op`.
+        ops: How often each op stands in its graph and function library.
+        tensorflow_version: Which TensorFlow wrote it, as it says itself.
+    """
+
+    tags: tuple[str, ...]
+    signatures: dict[str, Signature]
+    ops: dict[str, int]
+    tensorflow_version: str | None
+
+
+class Report(Value):
+    """What reading a SavedModel gave.
+
+    Attributes:
+        meta_graphs: All of them, in the file's order; at least one.
+        fingerprint: TensorFlow's own fingerprint, numbers as decimal text; None where there is none.
+    """
+
+    meta_graphs: tuple[MetaGraph, ...]
+    fingerprint: dict[str, str] | None
+
+    @property
+    def served(self) -> MetaGraph:
+        """The meta graph that serving means: the one tagged `serve`, else one that has the tag, else the first."""
+        exact = [graph for graph in self.meta_graphs if graph.tags == SERVE]
+        tagged = [graph for graph in self.meta_graphs if SERVE[0] in graph.tags]
+        return (exact or tagged or list(self.meta_graphs))[0]
+
+
+class Loaded(Value):
+    """What loading a SavedModel gave.
+
+    Attributes:
+        tensorflow_version: Which TensorFlow loaded it.
+        seconds: How long the load took, without TensorFlow's own import.
+    """
+
+    tensorflow_version: str
+    seconds: float

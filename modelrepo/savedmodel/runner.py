@@ -1,0 +1,222 @@
+"""The parent's side of the inspector: starts the child, asks it, and outlives whatever happens to it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pydantic import ValidationError
+
+from modelrepo.errors import ModelError
+from modelrepo.savedmodel.report import Loaded, Report
+
+#: Defaults of `--load-timeout` and `--load-memory`.
+LOAD_SECONDS = 300.0
+LOAD_MEMORY = 4 * 1024**3
+MODEL_MEMORY_FACTOR = 3
+#: Reading the model without loading it is bounded too.
+_READ_SECONDS = 120.0
+_ANSWER_LIMIT = 256 * 1024 * 1024
+_KEPT_BYTES = 8 * 1024
+_SHOWN_LINES = 5
+_END_SECONDS = 5.0
+
+
+def default_memory(size: int) -> int:
+    """How much memory a model of this many bytes may use while it loads, in bytes."""
+    return LOAD_MEMORY + MODEL_MEMORY_FACTOR * size
+
+
+class Inspector:
+    """One child process that reads and loads models. Use it in a `with` statement; the child ends with it.
+
+    Args:
+        memory: How much data memory the child may use, in bytes (Linux).
+        seconds: How long one load may take, TensorFlow's import included.
+    """
+
+    def __init__(self, *, memory: int, seconds: float = LOAD_SECONDS) -> None:
+        self._seconds = seconds
+        self._memory = memory
+        self._said = b""
+        self._pending = b""
+        self._warming = False
+        self._child = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "modelrepo.savedmodel.worker",
+                json.dumps({"memory": memory, "parent": os.getpid()}),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            env={**os.environ, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"},
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the child and all that it started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._child.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(_END_SECONDS)
+        for pipe in (self._child.stdin, self._child.stdout, self._child.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def warm(self) -> None:
+        """Let the child import TensorFlow while the caller does something else."""
+        self._warming = True
+        self._send({"do": "warm"})
+
+    def read(self, path: Path) -> Report:
+        """Read a SavedModel without loading it.
+
+        Raises:
+            ModelError: It does not parse, holds nothing, or TensorFlow is not installed here.
+        """
+        answer = self._ask({"do": "read", "path": str(path)}, "reading", _READ_SECONDS)
+        try:
+            return Report.model_validate(answer)
+        except ValidationError as error:
+            raise self._rubbish() from error
+
+    def load(self, path: Path, tags: Iterable[str]) -> Loaded:
+        """Load a SavedModel with the Session loader: graph built, variables restored, initialisers run.
+
+        Raises:
+            ModelError: TensorFlow refused it, died, hung or ran out of memory.
+        """
+        answer = self._ask({"do": "load", "path": str(path), "tags": list(tags)}, "loading", self._seconds)
+        try:
+            return Loaded.model_validate(answer)
+        except ValidationError as error:
+            raise self._rubbish() from error
+
+    def _ask(self, request: dict[str, Any], doing: str, seconds: float) -> dict[str, Any]:
+        if self._warming:
+            self._warming = False
+            self._answer(doing, self._seconds)
+        self._send(request)
+        return self._answer(doing, seconds)
+
+    def _send(self, request: dict[str, Any]) -> None:
+        pipe = self._child.stdin
+        if pipe is None:
+            raise AssertionError
+        with contextlib.suppress(BrokenPipeError):  # it died: the missing answer says so
+            pipe.write(json.dumps(request).encode() + b"\n")
+            pipe.flush()
+
+    def _answer(self, doing: str, seconds: float) -> dict[str, Any]:
+        line = self._line(doing, seconds)
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            raise self._rubbish() from None
+        if not isinstance(answer, dict):
+            raise self._rubbish()
+        if isinstance(answer.get("ok"), dict):
+            return dict(answer["ok"])
+        kind = str(answer.get("kind"))
+        hints = {
+            "tensorflow-missing": "install tensorflow, or push with --no-load",
+            "model-memory": "allow more with --load-memory",
+        }
+        raise ModelError(
+            f"{doing} the model failed: {_printable(str(answer.get('error')))}",
+            kind=kind,
+            hint=hints.get(kind, "export the model again; `saved_model_cli show --all --dir DIR` shows what is in it"),
+        )
+
+    def _line(self, doing: str, seconds: float) -> bytes:
+        """Wait for one line of the child, and keep the last that it says on standard error."""
+        out, err = self._child.stdout, self._child.stderr
+        if out is None or err is None:
+            raise AssertionError
+        deadline = time.monotonic() + seconds
+        with selectors.DefaultSelector() as selector:
+            selector.register(out, selectors.EVENT_READ)
+            selector.register(err, selectors.EVENT_READ)
+            while b"\n" not in self._pending:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    self.close()
+                    raise ModelError(
+                        f"{doing} the model took too long{self._last_lines()}",
+                        kind="model-timeout",
+                        expected=f"an end within {seconds:g} s",
+                        hint="allow more with --load-timeout" if doing == "loading" else None,
+                    )
+                for key, _ in selector.select(left):
+                    data = os.read(key.fd, 64 * 1024)
+                    if key.fileobj is err:
+                        self._said = (self._said + data)[-_KEPT_BYTES:]
+                        if not data:
+                            selector.unregister(err)
+                    elif not data:
+                        raise self._died(doing)
+                    else:
+                        self._pending += data
+                        if len(self._pending) > _ANSWER_LIMIT:
+                            self.close()
+                            raise self._rubbish()
+        line, _, self._pending = self._pending.partition(b"\n")
+        return line
+
+    def _died(self, doing: str) -> ModelError:
+        try:
+            status = self._child.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            status = 0
+        err = self._child.stderr
+        if err is not None:
+            os.set_blocking(err.fileno(), False)
+            with contextlib.suppress(BlockingIOError):
+                while data := os.read(err.fileno(), 64 * 1024):
+                    self._said = (self._said + data)[-_KEPT_BYTES:]
+        if status < 0:
+            how = f"killed by {signal.Signals(-status).name}"
+        else:
+            how = f"exit status {status}"
+        return ModelError(
+            f"{doing} the model ended TensorFlow's process ({how}){self._last_lines()}",
+            kind="model-crash",
+            got=how,
+            hint=f"it may use {self._memory // 1024**2} MiB of memory; --load-memory allows more",
+        )
+
+    def _rubbish(self) -> ModelError:
+        return ModelError(
+            f"the process that reads the model answered rubbish{self._last_lines()}", kind="model-rubbish"
+        )
+
+    def _last_lines(self) -> str:
+        lines = [line for line in self._said.decode(errors="replace").splitlines() if line.strip()]
+        shown = "; ".join(_printable(line)[:300] for line in lines[-_SHOWN_LINES:])
+        return f"; it said last: {shown}" if shown else ""
+
+
+def _printable(text: str) -> str:
+    """One line that does nothing to a terminal."""
+    return "".join(character if character.isprintable() else " " for character in text).strip()

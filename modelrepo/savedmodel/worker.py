@@ -1,0 +1,239 @@
+"""The inspector's child process: the only file that imports TensorFlow.
+
+It talks with its parent in JSON lines: requests on standard input, answers on what was standard output (models and
+TensorFlow may print what they like; that goes to standard error). `{"do": "read", "path": …}` reads the model without
+loading it, with TensorFlow's own protocol buffers, which can be imported without TensorFlow itself.
+`{"do": "load", "path": …, "tags": […]}` loads it with the Session loader, as TensorFlow Serving does.
+An answer is `{"ok": …}` or `{"error": …, "kind": …}`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import json
+import os
+import resource
+import sys
+import time
+import types
+from collections import Counter
+from typing import Any, TextIO
+
+_INIT_OP = "__saved_model_init_op"
+_NICE = 10
+_MESSAGE_LIMIT = 4000
+#: Names of TensorFlow's data types that are not the lower-case rest of the enumeration's name.
+_DTYPES = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_HALF": "float16"}
+#: From linux/prctl.h: send this process a signal when its parent dies.
+_PR_SET_PDEATHSIG = 1
+
+
+class _Refused(Exception):
+    """A request that was understood and failed."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def main() -> None:
+    """Answer requests until standard input ends."""
+    limits = json.loads(sys.argv[1])
+    answers = _take_output()
+    _limit(limits)
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = {"ok": _ACTIONS[request["do"]](request)}
+        except _Refused as refused:
+            answer = {"error": str(refused)[:_MESSAGE_LIMIT], "kind": refused.kind}
+        except MemoryError:
+            answer = {"error": "it ran out of memory", "kind": "model-memory"}
+        except Exception as error:  # noqa: BLE001 - whatever a model makes TensorFlow raise is an answer
+            text = f"{type(error).__name__}: {error}"
+            answer = {"error": text[:_MESSAGE_LIMIT], "kind": "model-unloadable"}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+    sys.stderr.flush()
+    os._exit(0)  # TensorFlow's own clean-up takes time and has nothing to do here
+
+
+def _take_output() -> TextIO:
+    """Keep standard output for answers alone; what anybody prints goes to standard error."""
+    answers = os.fdopen(os.dup(1), "w", encoding="ascii")
+    os.dup2(2, 1)
+    return answers
+
+
+def _limit(limits: dict[str, int]) -> None:
+    os.nice(_NICE)
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0)
+        # Data, not address space: TensorFlow reserves far more addresses than it uses.
+        resource.setrlimit(resource.RLIMIT_DATA, (limits["memory"], limits["memory"]))
+    if os.getppid() != limits["parent"]:
+        os._exit(1)  # the parent died before it could be watched
+
+
+def _warm(_: dict[str, Any]) -> dict[str, Any]:
+    """Import TensorFlow now, while the parent does something else."""
+    return {"tensorflow_version": _tensorflow().__version__}
+
+
+def _tensorflow() -> Any:
+    try:
+        return importlib.import_module("tensorflow")
+    except ImportError as error:
+        raise _Refused("tensorflow-missing", f"TensorFlow cannot be imported here: {error}") from None
+
+
+class _Protos:
+    """TensorFlow's generated protocol buffers, imported without TensorFlow where that was not imported yet.
+
+    A bare module with the package's search path stands in for `tensorflow` meanwhile; behind it every trace is dropped, so
+    that the real import still works in this process.
+    """
+
+    def __init__(self) -> None:
+        borrowed = "tensorflow" not in sys.modules
+        if borrowed:
+            found = importlib.util.find_spec("tensorflow")
+            if found is None or found.submodule_search_locations is None:
+                raise _Refused("tensorflow-missing", "TensorFlow is not installed here")
+            stand_in = types.ModuleType("tensorflow")
+            stand_in.__path__ = list(found.submodule_search_locations)
+            sys.modules["tensorflow"] = stand_in
+        try:
+            self.saved_model = importlib.import_module("tensorflow.core.protobuf.saved_model_pb2")
+            self.types = importlib.import_module("tensorflow.core.framework.types_pb2")
+            try:
+                self.fingerprint = importlib.import_module("tensorflow.core.protobuf.fingerprint_pb2")
+            except ImportError:  # older than fingerprints
+                self.fingerprint = None
+        finally:
+            if borrowed:
+                for name in [name for name in sys.modules if name.partition(".")[0] == "tensorflow"]:
+                    del sys.modules[name]
+
+
+def _read(request: dict[str, Any]) -> dict[str, Any]:
+    path = request["path"]
+    protos = _Protos()
+    model = _parse(path, protos)
+    if not model.meta_graphs:
+        raise _Refused("model-empty", "its saved_model file holds no meta graph")
+    return {
+        "meta_graphs": [_meta_graph(graph, protos) for graph in model.meta_graphs],
+        "fingerprint": _fingerprint(path, protos),
+    }
+
+
+def _parse(path: str, protos: _Protos) -> Any:
+    model = protos.saved_model.SavedModel()
+    binary, text = os.path.join(path, "saved_model.pb"), os.path.join(path, "saved_model.pbtxt")
+    try:
+        if os.path.exists(binary):
+            with open(binary, "rb") as file:
+                model.ParseFromString(file.read())
+        elif os.path.exists(text):
+            from google.protobuf import text_format
+
+            with open(text, encoding="utf-8") as file:
+                text_format.Parse(file.read(), model)
+        else:  # chunked: only TensorFlow can put it together
+            _tensorflow()
+            loader = importlib.import_module("tensorflow.python.saved_model.loader_impl")
+            model = loader.parse_saved_model(path)
+    except _Refused:
+        raise
+    except Exception as error:  # noqa: BLE001 - protobuf's and TensorFlow's errors have no common base
+        raise _Refused("model-unparsable", f"its saved_model file does not parse: {error}") from None
+    return model
+
+
+def _meta_graph(graph: Any, protos: _Protos) -> dict[str, Any]:
+    ops = Counter(node.op for node in graph.graph_def.node)
+    for function in graph.graph_def.library.function:
+        ops.update(node.op for node in function.node_def)
+    return {
+        "tags": list(graph.meta_info_def.tags),
+        "signatures": {
+            name: _signature(signature, protos)
+            for name, signature in sorted(graph.signature_def.items())
+            if name != _INIT_OP
+        },
+        "ops": dict(sorted(ops.items())),
+        "tensorflow_version": graph.meta_info_def.tensorflow_version or None,
+    }
+
+
+def _signature(signature: Any, protos: _Protos) -> dict[str, Any]:
+    defaults = getattr(signature, "defaults", {})
+    return {
+        "method_name": signature.method_name,
+        "inputs": {
+            key: {**_tensor(info, protos), "optional": key in defaults}
+            for key, info in sorted(signature.inputs.items())
+        },
+        "outputs": {key: _tensor(info, protos) for key, info in sorted(signature.outputs.items())},
+    }
+
+
+def _tensor(info: Any, protos: _Protos) -> dict[str, Any]:
+    encoding = info.WhichOneof("encoding")
+    name, kind = info.name, "dense"
+    if encoding == "coo_sparse":
+        name, kind = info.coo_sparse.values_tensor_name, "sparse"
+    elif encoding == "composite_tensor":
+        name, kind = ",".join(part.name for part in info.composite_tensor.components), "composite"
+    shape = info.tensor_shape
+    sizes = None if shape.unknown_rank else [None if size.size < 0 else size.size for size in shape.dim]
+    return {"name": name, "dtype": _dtype(info.dtype, protos), "shape": sizes, "encoding": kind}
+
+
+def _dtype(number: int, protos: _Protos) -> str:
+    try:
+        name = protos.types.DataType.Name(number)
+    except ValueError:
+        return f"unknown_{number}"
+    base = name.removesuffix("_REF")
+    return _DTYPES.get(base, base.removeprefix("DT_").lower()) + ("_ref" if base != name else "")
+
+
+def _fingerprint(path: str, protos: _Protos) -> dict[str, str] | None:
+    if protos.fingerprint is None:
+        return None
+    try:
+        with open(os.path.join(path, "fingerprint.pb"), "rb") as file:
+            message = protos.fingerprint.FingerprintDef.FromString(file.read())
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # noqa: BLE001 - protobuf's DecodeError
+        raise _Refused("model-unparsable", f"its fingerprint.pb does not parse: {error}") from None
+    fields = {field.name: str(getattr(message, field.name)) for field in message.DESCRIPTOR.fields if not field.message_type}
+    fields["version"] = str(message.version.producer)
+    return fields
+
+
+def _load(request: dict[str, Any]) -> dict[str, Any]:
+    tensorflow = _tensorflow()
+    started = time.monotonic()
+    v1 = tensorflow.compat.v1
+    options = v1.ConfigProto(allow_soft_placement=True)
+    with tensorflow.Graph().as_default(), v1.Session(config=options) as session:
+        v1.saved_model.loader.load(session, request["tags"], request["path"])
+    return {"tensorflow_version": tensorflow.__version__, "seconds": round(time.monotonic() - started, 3)}
+
+
+_ACTIONS = {"warm": _warm, "read": _read, "load": _load}
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+        main()
