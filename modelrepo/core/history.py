@@ -1,7 +1,7 @@
 """What the journal says, folded into one value: what was pushed and removed, pins, and each channel's stack.
 
-The links in the tree are the truth about where channels point (`effective_stack` puts the two together); the journal says
-how they came there.
+The links in the tree are the truth about where channels point (`effective_stack` puts the two together); the journal
+says how they came there.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class Manifest(Value):
         modelrepo_version: Which modelrepo wrote this.
     """
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     version: VersionField
     digest: str
     size: int
@@ -65,8 +65,8 @@ class Manifest(Value):
     created_by: Actor
     source: Origin
     message: str | None = None
-    labels: dict[str, str] = {}
-    metrics: dict[str, float] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
+    metrics: dict[str, float] = Field(default_factory=dict)
     model_format: Literal["pb", "pbtxt", "cpb"]
     tags: tuple[tuple[str, ...], ...] | None = None
     signatures: dict[str, Signature] | None = None
@@ -83,7 +83,7 @@ class Manifest(Value):
             raise ValueError("a path stands twice in files")
         for path in paths:
             if not is_safe_path(path) or path == MANIFEST:
-                raise ValueError(f"{ascii(path)} is not a path inside a version")
+                raise ValueError(f"{path!a} is not a path inside a version")
         if content_digest(self.files) != self.digest:
             raise ValueError("digest is not the digest of files")
         if sum(entry.size for entry in self.files) != self.size:

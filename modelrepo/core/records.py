@@ -1,8 +1,8 @@
 """The journal's lines: how a record is written, read, and chained to the one before.
 
-A line is one JSON object. Its last field, `crc`, is the CRC-32 of the object without it, so that each line says by itself
-whether it is whole; `prev` is the SHA-256 of the raw line before (newline included), so that a line that was edited, taken
-out or moved is found. Where a record came from is not known here: a file, or later a log elsewhere.
+A line is one JSON object. Its last field, `crc`, is the CRC-32 of the object without it, so that each line says by
+itself whether it is whole; `prev` is the SHA-256 of the raw line before (newline included), so that a line that was
+edited, taken out or moved is found. Where a record came from is not known here: a file, or later a log elsewhere.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import re
 import zlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
@@ -37,7 +37,8 @@ class Record(Value):
         boot: The boot's identity, see `Moment`.
         uptime: Seconds since the boot, when it was recorded.
         actor: Who did it.
-        phase: `start` heads a journal; `intent` announces; `done`, `aborted` and `unknown` close an intent or stand alone.
+        phase: `start` heads a journal; `intent` announces; `done`, `aborted` and `unknown` close an intent or stand
+        alone.
         action: What was done.
         intent: The `seq` of the intent that this closes.
         channel: Which channel moved.
@@ -165,8 +166,9 @@ def decode(raw: bytes) -> Record:
 def parse_journal(data: bytes) -> Parsed:
     """Read a journal's bytes, and tell an unfinished end from damage.
 
-    An unfinished end is what a crash or a power cut may leave behind the last whole line: a piece of a line, zeros. A line
-    that is whole JSON but fails its checksum, or bad bytes with a good line behind them, were not left by a crash.
+    An unfinished end is what a crash or a power cut may leave behind the last whole line: a piece of a line, zeros. A
+    line that is whole JSON but fails its checksum, or bad bytes with a good line behind them, were not left by a
+    crash.
     """
     lines: list[Line] = []
     offset = 0
@@ -178,12 +180,14 @@ def parse_journal(data: bytes) -> Parsed:
         raw = data[offset:stop]
         try:
             record = decode(raw)
-            if record.seq != len(lines) + 1:
-                raise ValueError(f"its number is {record.seq}")
-            if (record.phase == "start") != (not lines):
-                raise ValueError("only the first line starts a journal")
         except ValueError as error:
             detail = str(error)
+            break
+        if record.seq != len(lines) + 1:
+            detail = f"its number is {record.seq}"
+            break
+        if (record.phase == "start") != (not lines):
+            detail = "only the first line starts a journal"
             break
         lines.append(Line(record, raw))
         offset = stop
@@ -203,6 +207,33 @@ def _holds_json(rest: bytes) -> bool:
         except (ValueError, RecursionError):
             continue
     return False
+
+
+class Chain:
+    """The lines of a new journal, each carrying the digest of the one before.
+
+    Args:
+        now: When the journal is made.
+        actor: By whom.
+    """
+
+    def __init__(self, now: Moment, actor: Actor) -> None:
+        self._now = now
+        self._actor = actor
+        self._raw: list[bytes] = []
+
+    @property
+    def data(self) -> bytes:
+        """All lines."""
+        return b"".join(self._raw)
+
+    def add(self, **fields: Any) -> None:  # noqa: ANN401 - a record's fields
+        """Add a record; it is done, by the actor and now, where the fields do not say otherwise."""
+        values = {"time": self._now.time, "actor": self._actor, "phase": "done", **fields}
+        prev = line_digest(self._raw[-1]) if self._raw else NOTHING
+        seq = len(self._raw) + 1
+        record = Record(seq=seq, boot=self._now.boot, uptime=self._now.uptime, prev=prev, **values)
+        self._raw.append(encode(record))
 
 
 def chain_damage(lines: tuple[Line, ...]) -> Damage | None:

@@ -110,7 +110,7 @@ def parse_channel(name: str) -> str:
         return name
     reserved = _RESERVED.fullmatch(name) is not None
     raise RequestError(
-        f"{ascii(name)} is {'a reserved word' if reserved else 'not a channel name'}",
+        f"{name!a} is {'a reserved word' if reserved else 'not a channel name'}",
         kind="channel-malformed",
         expected="a lower-case letter, then up to 63 of a-z 0-9 _; not serving, newest or v with digits",
         got=ascii(name),
@@ -137,7 +137,7 @@ def parse_ref(text: str) -> Ref:
     if is_channel(channel) and (not tilde or _BACK.fullmatch(back)):
         return ChannelRef(channel, int(back or 0))
     raise RequestError(
-        f"{ascii(text[:200])} is not a ref",
+        f"{text[:200]!a} is not a ref",
         kind="ref-malformed",
         expected="v7, 7, a channel, latest~1, newest, or sha256: with 8 to 64 hex digits",
         got=ascii(text[:200]),

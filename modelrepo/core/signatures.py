@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
+from pydantic import Field
+
 from modelrepo.core.values import Value
 
 Shape = list[int | None] | None
@@ -49,16 +51,16 @@ class Change(Value):
         signature: Which one.
         kind: A short stable word, such as `input-removed`.
         key: Which input or output, None where the whole signature is meant.
-        before: What was there.
-        after: What is there now.
+        before: What was there (`from` in JSON).
+        after: What is there now (`to` in JSON).
         text: The same in words.
     """
 
     signature: str
     kind: str
     key: str | None
-    before: str | None
-    after: str | None
+    before: str | None = Field(serialization_alias="from")
+    after: str | None = Field(serialization_alias="to")
     text: str
 
 
@@ -174,7 +176,7 @@ def _covers(wide: Shape, narrow: Shape) -> bool:
 
 
 def _change(signature: str, kind: str, key: str | None, before: str | None, after: str | None, words: str) -> Change:
-    side = f"{kind.split('-')[0]} `{key}` " if key is not None else ""
+    side = f"{kind.split('-', maxsplit=1)[0]} `{key}` " if key is not None else ""
     if before is not None and after is not None:
         words = f"{words}: {before} → {after}"
     text = f"signature `{signature}`: {side}{words}"

@@ -25,7 +25,7 @@ def parse_duration(text: str) -> timedelta:
     match = _DURATION.fullmatch(text)
     if not match or not text.isascii():
         raise RequestError(
-            f"{ascii(text)} is not a duration",
+            f"{text!a} is not a duration",
             kind="duration-malformed",
             expected="an integer and one of s m h d w, such as 24h",
             got=ascii(text),
@@ -58,12 +58,27 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text)
     if not match or not text.isascii():
         raise RequestError(
-            f"{ascii(text)} is not a size",
+            f"{text!a} is not a size",
             kind="size-malformed",
             expected="an integer with kB, MB, GB, KiB … or nothing behind it, such as 4GiB",
             got=ascii(text),
         )
-    return int(match[1]) * (1024 if match[3] else 1000) ** _POWER[match[2] or ""]
+    base: int = (1024 if match[3] else 1000) ** _POWER[match[2] or ""]
+    return int(match[1]) * base
+
+
+def parse_seconds(text: str) -> float:
+    """Read how long to wait: a duration, or a bare number of seconds.
+
+    Raises:
+        RequestError: It is something else.
+
+    >>> parse_seconds("30"), parse_seconds("2m")
+    (30.0, 120.0)
+    """
+    if text.isascii() and text.isdecimal() and len(text) < 10:
+        return float(text)
+    return parse_duration(text).total_seconds()
 
 
 def format_size(size: int) -> str:

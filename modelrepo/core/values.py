@@ -11,7 +11,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from modelrepo.core.refs import Version
 from modelrepo.errors import RequestError
@@ -82,7 +82,7 @@ class Actor(Value):
     user: str
     uid: int
     host: str
-    claims: dict[str, str] = {}
+    claims: dict[str, str] = Field(default_factory=dict)
 
 
 def has_control(text: str) -> bool:
@@ -134,10 +134,10 @@ def check_labels(labels: dict[str, str]) -> dict[str, str]:
 
 def check_metrics(metrics: dict[str, float]) -> dict[str, float]:
     """Return the metrics, sorted by key, or refuse them with a `RequestError`: numbers must be finite."""
-    for key in metrics:
+    for key, number in metrics.items():
         check_key(key, "a metric")
-        if not math.isfinite(metrics[key]):
+        if not math.isfinite(number):
             raise RequestError(
-                f"metric {key} is not a finite number", kind="metric-malformed", expected="a number", got=metrics[key]
+                f"metric {key} is not a finite number", kind="metric-malformed", expected="a number", got=number
             )
     return {key: float(metrics[key]) for key in sorted(metrics)}

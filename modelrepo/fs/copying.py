@@ -41,8 +41,7 @@ def copy(listing: Listing, destination: Path) -> tuple[FileEntry, ...]:
     waiting: list[int] = []
     try:
         together = (
-            len(listing.files) > _MANY_FILES
-            and native.file_system(str(destination))[0] in native.SYNCFS_FILE_SYSTEMS
+            len(listing.files) > _MANY_FILES and native.file_system(str(destination))[0] in native.SYNCFS_FILE_SYSTEMS
         )
         buffer = bytearray(_CHUNK)
         entries = []
@@ -103,7 +102,7 @@ def _copy_file(file: SourceFile, target: int, buffer: bytearray) -> FileEntry:
 def changed(path: str) -> SourceError:
     """The error for a source that somebody else is writing to."""
     return SourceError(
-        f"the source changed while it was read: {ascii(path)}",
+        f"the source changed while it was read: {path!a}",
         kind="source-changed",
         hint="push again when whoever writes it has finished",
     )

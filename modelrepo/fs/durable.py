@@ -1,7 +1,7 @@
 """Durable changes, each in full order, each saying what is true when it returns.
 
-"Synced" means that `fsync` returned without an error (on macOS `F_FULLFSYNC`). A failed sync is reported, never repeated:
-the kernel may have thrown the data away.
+"Synced" means that `fsync` returned without an error (on macOS `F_FULLFSYNC`). A failed sync is reported,
+never repeated: the kernel may have thrown the data away.
 """
 
 from __future__ import annotations
@@ -146,8 +146,8 @@ def set_mode(path: Path, mode: int) -> None:
 def rename_new(old: Path, new: Path) -> None:
     """Rename a directory or file to a name that must be free. Not synced.
 
-    Where the file system has no `RENAME_NOREPLACE`, the check and the rename are two steps: the caller holds the lock, so
-    only a stranger to the repository can come between.
+    Where the file system has no `RENAME_NOREPLACE`, the check and the rename are two steps: the caller holds the
+    lock, so only a stranger to the repository can come between.
 
     Raises:
         FileExistsError: The name is taken.

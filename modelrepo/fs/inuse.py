@@ -90,10 +90,8 @@ def _used_by(
                 yield version
 
 
-def _mapped(
-    line: bytes, inodes: Mapping[tuple[int, int], Version], prefixes: Mapping[str, Version]
-) -> Version | None:
-    # "7f00-7f10 r--s 00000000 fe:01 4711   /models/v1/variables/variables.data-00000-of-00001"
+def _mapped(line: bytes, inodes: Mapping[tuple[int, int], Version], prefixes: Mapping[str, Version]) -> Version | None:
+    # A line is: addresses, permissions, offset, device (hexadecimal), inode, path.
     fields = line.split(None, 5)
     if len(fields) < 6 or fields[4] == b"0":
         return None

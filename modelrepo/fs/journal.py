@@ -1,7 +1,7 @@
 """The journal on the disk: reading it, and appending one synced record.
 
-Every append writes again what follows the start of the last closed record, with the same bytes, and syncs once. A record
-whose sync failed late, in a command that is long gone, is thereby written anew before anything is built on it.
+Every append writes again what follows the start of the last closed record, with the same bytes, and syncs once. A
+record whose sync failed late, in a command that is long gone, is thereby written anew before anything is built on it.
 """
 
 from __future__ import annotations
@@ -58,12 +58,21 @@ class Journal:
         """
         raw = encode(record)
         kept = b"".join(line.raw for line in self._lines[self._keep :])
-        start = self._end - len(kept)
+        start = self._start()
         ballast.with_room(self._ballast, lambda: self._write(kept + raw, start))
         self._lines.append(Line(decode(raw), raw))
         self._end += len(raw)
         self._keep = self._last_closed()
         return self._lines[-1].record
+
+    def trim(self, torn: int) -> None:
+        """Cut off an unfinished end, if the journal still has the one that was read."""
+        if torn and os.stat(self._path).st_size == self._end + torn:
+            self._write(b"".join(line.raw for line in self._lines[self._keep :]), self._start())
+
+    def _start(self) -> int:
+        """The offset of the first line that an append writes again."""
+        return self._end - sum(len(line.raw) for line in self._lines[self._keep :])
 
     def _write(self, data: bytes, start: int) -> None:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -1,7 +1,7 @@
 """The writers' lock, and leases: shared and exclusive holds on a directory.
 
-A hold is an `flock` on the directory itself: any user who may read it can take one, on read-only mounts too, and it ends
-with the process. Holders are found in `/proc/locks`, so that a message can name them.
+A hold is an `flock` on the directory itself: any user who may read it can take one, on read-only mounts too, and it
+ends with the process. Holders are found in `/proc/locks`, so that a message can name them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 from modelrepo.errors import BusyError, IntegrityError
 
@@ -94,7 +95,7 @@ class Hold:
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
 
-    def __enter__(self) -> Hold:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,6 +1,7 @@
-"""System calls that Python does not offer, through ctypes. Each says whether it was done; none of them is needed to be right.
+"""System calls that Python does not offer, through ctypes.
 
-Where a call is missing (macOS, an old kernel, a file system that answers EINVAL) the callers fall back to a plainer way.
+Each says whether it was done; none of them is needed to be right. Where a call is missing (macOS, an old kernel, a file
+system that answers EINVAL) the callers fall back to a plainer way.
 """
 
 from __future__ import annotations

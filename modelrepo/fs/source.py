@@ -66,6 +66,10 @@ def identity(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
+#: A directory to look into: prefix of the paths below, where it is, and the identities from the top down to it.
+_Place = tuple[str, str, tuple[tuple[int, int], ...]]
+
+
 @dataclass(slots=True)
 class _Scan:
     """One look at a source."""
@@ -78,11 +82,11 @@ class _Scan:
 
     def run(self, root: str) -> None:
         status = os.stat(root)
-        stack = [("", root, ((status.st_dev, status.st_ino),))]
+        stack: list[_Place] = [("", root, ((status.st_dev, status.st_ino),))]
         while stack and len(self.files) <= MAX_FILES and len(self.directories) <= MAX_FILES:
             prefix, path, above = stack.pop()
             if len(above) > MAX_LEVELS:
-                self.problems.append(f"{ascii(prefix)} is more than {MAX_LEVELS} levels deep")
+                self.problems.append(f"{prefix!a} is more than {MAX_LEVELS} levels deep")
                 continue
             with os.scandir(path) as entries:
                 for entry in entries:
@@ -92,13 +96,11 @@ class _Scan:
         if len(self.files) > MAX_FILES or len(self.directories) > MAX_FILES:
             self.problems.append(f"it holds more than {MAX_FILES:,} files or directories")
 
-    def _look(
-        self, prefix: str, entry: os.DirEntry[str], above: tuple[tuple[int, int], ...]
-    ) -> tuple[str, str, tuple[tuple[int, int], ...]] | None:
+    def _look(self, prefix: str, entry: os.DirEntry[str], above: tuple[tuple[int, int], ...]) -> _Place | None:
         path = f"{prefix}{entry.name}"
         problem = name_problem(entry.name)
         if problem is not None:
-            self.problems.append(f"the name {ascii(path)} {problem}")
+            self.problems.append(f"the name {path!a} {problem}")
             return None
         if path == MANIFEST:
             self.problems.append(f"{MANIFEST} at the top is a name that modelrepo keeps for itself")
@@ -114,27 +116,27 @@ class _Scan:
             self.files.append(SourceFile(path, real, identity(status)))
         elif stat.S_ISDIR(status.st_mode):
             if (status.st_dev, status.st_ino) in above:
-                self.problems.append(f"{ascii(path)} leads back into itself")
+                self.problems.append(f"{path!a} leads back into itself")
                 return None
             self.directories.append(path)
             return f"{path}/", real, (*above, (status.st_dev, status.st_ino))
         else:
             kind = next((word for test, word in _KINDS if test(status.st_mode)), "special file")
-            self.problems.append(f"{ascii(path)} is a {kind}")
+            self.problems.append(f"{path!a} is a {kind}")
         return None
 
     def _resolve(self, path: str, link: str) -> str | None:
         if not self.follow:
-            self.problems.append(f"{ascii(path)} is a symbolic link")
+            self.problems.append(f"{path!a} is a symbolic link")
             return None
         try:
             real = os.path.realpath(link, strict=True)
         except OSError:
-            self.problems.append(f"{ascii(path)} is a symbolic link that leads nowhere")
+            self.problems.append(f"{path!a} is a symbolic link that leads nowhere")
             return None
         if any(real == place or real.startswith(f"{place.rstrip('/')}/") for place in self.allowed):
             return real
-        self.problems.append(f"{ascii(path)} is a symbolic link that leads out, to {ascii(real)}")
+        self.problems.append(f"{path!a} is a symbolic link that leads out, to {real!a}")
         return None
 
 

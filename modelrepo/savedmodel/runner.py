@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-from modelrepo.errors import ModelError
+from modelrepo.errors import ModelError, SourceError
 from modelrepo.savedmodel.report import Loaded, Report
 
 #: Defaults of `--load-timeout` and `--load-memory`.
@@ -93,7 +93,8 @@ class Inspector:
         """Read a SavedModel without loading it.
 
         Raises:
-            ModelError: It does not parse, holds nothing, or TensorFlow is not installed here.
+            SourceError: It does not parse or holds nothing.
+            ModelError: TensorFlow is not installed here, or the child failed.
         """
         answer = self._ask({"do": "read", "path": str(path)}, "reading", _READ_SECONDS)
         try:
@@ -139,6 +140,12 @@ class Inspector:
         if isinstance(answer.get("ok"), dict):
             return dict(answer["ok"])
         kind = str(answer.get("kind"))
+        if kind in {"model-unparsable", "model-empty"}:
+            raise SourceError(
+                f"this is not a SavedModel: {_printable(str(answer.get('error')))}",
+                kind=kind,
+                hint="export the model again: the file is damaged or was only half copied",
+            )
         hints = {
             "tensorflow-missing": "install tensorflow, or push with --no-load",
             "model-memory": "allow more with --load-memory",
@@ -195,10 +202,7 @@ class Inspector:
             with contextlib.suppress(BlockingIOError):
                 while data := os.read(err.fileno(), 64 * 1024):
                     self._said = (self._said + data)[-_KEPT_BYTES:]
-        if status < 0:
-            how = f"killed by {signal.Signals(-status).name}"
-        else:
-            how = f"exit status {status}"
+        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
         return ModelError(
             f"{doing} the model ended TensorFlow's process ({how}){self._last_lines()}",
             kind="model-crash",

@@ -30,7 +30,7 @@ _DTYPES = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_HALF": "float16"}
 _PR_SET_PDEATHSIG = 1
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """A request that was understood and failed."""
 
     def __init__(self, kind: str, message: str) -> None:
@@ -45,9 +45,10 @@ def main() -> None:
     _limit(limits)
     for line in sys.stdin:
         request = json.loads(line)
+        answer: dict[str, Any]
         try:
             answer = {"ok": _ACTIONS[request["do"]](request)}
-        except _Refused as refused:
+        except _RefusedError as refused:
             answer = {"error": str(refused)[:_MESSAGE_LIMIT], "kind": refused.kind}
         except MemoryError:
             answer = {"error": "it ran out of memory", "kind": "model-memory"}
@@ -91,14 +92,14 @@ def _tensorflow() -> Any:
     try:
         return importlib.import_module("tensorflow")
     except ImportError as error:
-        raise _Refused("tensorflow-missing", f"TensorFlow cannot be imported here: {error}") from None
+        raise _RefusedError("tensorflow-missing", f"TensorFlow cannot be imported here: {error}") from None
 
 
 class _Protos:
     """TensorFlow's generated protocol buffers, imported without TensorFlow where that was not imported yet.
 
-    A bare module with the package's search path stands in for `tensorflow` meanwhile; behind it every trace is dropped, so
-    that the real import still works in this process.
+    A bare module with the package's search path stands in for `tensorflow` meanwhile; behind it every trace is
+    dropped, so that the real import still works in this process.
     """
 
     def __init__(self) -> None:
@@ -106,17 +107,16 @@ class _Protos:
         if borrowed:
             found = importlib.util.find_spec("tensorflow")
             if found is None or found.submodule_search_locations is None:
-                raise _Refused("tensorflow-missing", "TensorFlow is not installed here")
+                raise _RefusedError("tensorflow-missing", "TensorFlow is not installed here")
             stand_in = types.ModuleType("tensorflow")
             stand_in.__path__ = list(found.submodule_search_locations)
             sys.modules["tensorflow"] = stand_in
         try:
             self.saved_model = importlib.import_module("tensorflow.core.protobuf.saved_model_pb2")
             self.types = importlib.import_module("tensorflow.core.framework.types_pb2")
-            try:
+            self.fingerprint: Any = None
+            with contextlib.suppress(ImportError):  # a TensorFlow older than fingerprints
                 self.fingerprint = importlib.import_module("tensorflow.core.protobuf.fingerprint_pb2")
-            except ImportError:  # older than fingerprints
-                self.fingerprint = None
         finally:
             if borrowed:
                 for name in [name for name in sys.modules if name.partition(".")[0] == "tensorflow"]:
@@ -128,7 +128,7 @@ def _read(request: dict[str, Any]) -> dict[str, Any]:
     protos = _Protos()
     model = _parse(path, protos)
     if not model.meta_graphs:
-        raise _Refused("model-empty", "its saved_model file holds no meta graph")
+        raise _RefusedError("model-empty", "its saved_model file holds no meta graph")
     return {
         "meta_graphs": [_meta_graph(graph, protos) for graph in model.meta_graphs],
         "fingerprint": _fingerprint(path, protos),
@@ -151,10 +151,10 @@ def _parse(path: str, protos: _Protos) -> Any:
             _tensorflow()
             loader = importlib.import_module("tensorflow.python.saved_model.loader_impl")
             model = loader.parse_saved_model(path)
-    except _Refused:
+    except _RefusedError:
         raise
     except Exception as error:  # noqa: BLE001 - protobuf's and TensorFlow's errors have no common base
-        raise _Refused("model-unparsable", f"its saved_model file does not parse: {error}") from None
+        raise _RefusedError("model-unparsable", f"its saved_model file does not parse: {error}") from None
     return model
 
 
@@ -200,10 +200,10 @@ def _tensor(info: Any, protos: _Protos) -> dict[str, Any]:
 
 def _dtype(number: int, protos: _Protos) -> str:
     try:
-        name = protos.types.DataType.Name(number)
+        name: str = protos.types.DataType.Name(number)
     except ValueError:
         return f"unknown_{number}"
-    base = name.removesuffix("_REF")
+    base: str = name.removesuffix("_REF")
     return _DTYPES.get(base, base.removeprefix("DT_").lower()) + ("_ref" if base != name else "")
 
 
@@ -216,8 +216,10 @@ def _fingerprint(path: str, protos: _Protos) -> dict[str, str] | None:
     except FileNotFoundError:
         return None
     except Exception as error:  # noqa: BLE001 - protobuf's DecodeError
-        raise _Refused("model-unparsable", f"its fingerprint.pb does not parse: {error}") from None
-    fields = {field.name: str(getattr(message, field.name)) for field in message.DESCRIPTOR.fields if not field.message_type}
+        raise _RefusedError("model-unparsable", f"its fingerprint.pb does not parse: {error}") from None
+    fields = {
+        field.name: str(getattr(message, field.name)) for field in message.DESCRIPTOR.fields if not field.message_type
+    }
     fields["version"] = str(message.version.producer)
     return fields
 

@@ -1,0 +1,1 @@
+"""The command line: parse, call one operation, render. The only place that prints or exits."""

@@ -1,0 +1,135 @@
+"""The Typer program: the options that every command has, and how a command is declared."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modelrepo import Repository, __version__
+from modelrepo.cli.answers import Answer, Style
+from modelrepo.core.layout import STATE
+from modelrepo.core.units import parse_seconds
+
+DEFAULT_ROOT = "/models"
+
+app = typer.Typer(
+    name="modelrepo",
+    help="A versioned model repository for TensorFlow SavedModels: one directory, no server, no database, no daemon.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+RepoOption = Annotated[
+    str | None,
+    typer.Option(
+        "--repo",
+        "-r",
+        metavar="ROOT",
+        help="The repository. Else MODELREPO_REPO, else the nearest directory above with .modelrepo/, else /models.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer with one JSON document.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the version, or one per line.")]
+LockOption = Annotated[
+    str | None,
+    typer.Option("--lock-timeout", metavar="DURATION", help="How long to wait for the lock (30s; cleanup 0s)."),
+]
+
+
+@dataclass
+class Run:
+    """What the user said besides the command's own arguments."""
+
+    repo: str | None = None
+    json: bool = False
+    quiet: bool = False
+
+    @property
+    def style(self) -> Style:
+        """How to answer."""
+        return Style(json=self.json, quiet=self.quiet)
+
+    @property
+    def root(self) -> str:
+        """The repository's directory, by the rules of `--repo`."""
+        if self.repo is not None:
+            return self.repo
+        if named := os.environ.get("MODELREPO_REPO"):
+            return named
+        here = Path.cwd()
+        above = (place for place in (here, *here.parents) if (place / STATE).is_dir())
+        return str(next(above, DEFAULT_ROOT))
+
+    def repository(self, lock_timeout: str | None = None) -> Repository:
+        """The repository that is meant."""
+        return Repository(self.root, lock_timeout=None if lock_timeout is None else parse_seconds(lock_timeout))
+
+
+def command(name: str) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
+    """Declare a command: its function takes a `Run` first, and gets the common options behind its own."""
+
+    def declare(function: Callable[..., Answer]) -> Callable[..., Answer]:
+        hints = typing.get_type_hints(function, include_extras=True)
+        own = [
+            parameter.replace(annotation=hints[parameter.name])
+            for parameter in list(inspect.signature(function).parameters.values())[1:]
+        ]
+        common = [
+            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            for key, default, annotation in (
+                ("repo", None, RepoOption),
+                ("as_json", False, JsonOption),
+                ("quiet", False, QuietOption),
+            )
+        ]
+        context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+        own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+
+        @functools.wraps(function)
+        def call(
+            *, context: typer.Context, repo: str | None, as_json: bool, quiet: bool, **arguments: object
+        ) -> tuple[Answer, Style]:
+            run: Run = context.obj
+            run.repo = repo if repo is not None else run.repo
+            run.json |= as_json
+            run.quiet |= quiet
+            return function(run, **arguments), run.style
+
+        call.__signature__ = inspect.Signature([context, *own, *common])  # type: ignore[attr-defined]
+        call.__annotations__ = {parameter.name: parameter.annotation for parameter in (context, *own, *common)}
+        app.command(name)(call)
+        return function
+
+    return declare
+
+
+def _version(value: bool) -> None:  # noqa: FBT001 - Typer calls it so
+    if value:
+        typer.echo(f"modelrepo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    context: typer.Context,
+    *,
+    repo: RepoOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version of modelrepo.")
+    ] = False,
+) -> None:
+    """Take the options that stand before the command."""
+    del version
+    context.obj = Run(repo, as_json, quiet)

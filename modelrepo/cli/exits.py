@@ -1,0 +1,27 @@
+"""Exit codes, never given a second meaning. `docs/scripting.md` is the promise; this is the table."""
+
+from __future__ import annotations
+
+from modelrepo import errors
+
+DONE, UNEXPECTED, USAGE, INTEGRITY = 0, 1, 2, 5
+INTERRUPTED, TERMINATED = 130, 143
+
+_CODES: dict[type[errors.ModelRepoError], int] = {
+    errors.StorageError: UNEXPECTED,
+    errors.RequestError: USAGE,
+    errors.SourceError: USAGE,
+    errors.NotFoundError: 3,
+    errors.RefusedError: 4,
+    errors.IntegrityError: INTEGRITY,
+    errors.ModelError: 6,
+    errors.UnconfirmedError: 7,
+    errors.SystemRefusedError: 8,
+    errors.NoRepositoryError: 10,
+    errors.BusyError: 11,
+}
+
+
+def code_of(error: errors.ModelRepoError) -> int:
+    """The exit code of an error's family."""
+    return _CODES.get(type(error), UNEXPECTED)

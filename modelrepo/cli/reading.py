@@ -1,0 +1,111 @@
+"""The commands that only read: `list`, `show`, `inspect`, `history`, `status`, `path`, `serving-config`."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from modelrepo.cli import render
+from modelrepo.cli.answers import Answer
+from modelrepo.cli.app import Run, command
+from modelrepo.cli.changing import MemoryOption, RefArgument, TimeoutOption, pairs
+from modelrepo.core.units import parse_duration, parse_size
+from modelrepo.errors import IntegrityError, ModelRepoError
+from modelrepo.repository import Repository, serving_config
+
+LimitOption = Annotated[int | None, typer.Option("--limit", metavar="N", help="At most N.")]
+
+
+@command("list")
+def list_versions(
+    run: Run,
+    limit: LimitOption = None,
+    label: Annotated[list[str] | None, typer.Option("--label", metavar="K=V", help="Only with this label.")] = None,
+) -> Answer:
+    """List the versions, highest number first."""
+    result = run.repository().list(limit=limit, labels=pairs(label or [], "--label", str))
+    return Answer(result, render.versions(result), "\n".join(str(row.version) for row in result))
+
+
+@command("show")
+def show(run: Run, ref: RefArgument) -> Answer:
+    """Show one version, also one that was deleted."""
+    result = run.repository().show(ref)
+    return Answer(result, render.details(result), str(result.version))
+
+
+@command("inspect")
+def inspect(
+    run: Run,
+    target: Annotated[str, typer.Argument(metavar="PATH-or-REF", help="A SavedModel (./export), or a version.")],
+    load: Annotated[bool, typer.Option("--load", help="Load it with TensorFlow, too.")] = False,
+    load_timeout: TimeoutOption = "5m",
+    load_memory: MemoryOption = None,
+) -> Answer:
+    """Say what a SavedModel offers: signatures, tags, ops."""
+    try:
+        result = run.repository().inspect(
+            target,
+            load=load,
+            load_timeout=parse_duration(load_timeout),
+            load_memory=None if load_memory is None else parse_size(load_memory),
+        )
+    except ModelRepoError as error:
+        if error.hint is None and os.path.isdir(target) and "/" not in target:
+            error.hint = f"did you mean ./{target}?"
+        raise
+    return Answer(result, render.inspection(result), "\n".join(result.signatures))
+
+
+@command("history")
+def history(
+    run: Run,
+    channel: Annotated[str | None, typer.Option("--channel", metavar="C", help="Only this channel's moves.")] = None,
+    limit: LimitOption = None,
+) -> Answer:
+    """Say who did what, when and why, the latest first."""
+    result = run.repository().history(channel=channel, limit=limit)
+    return Answer(result, render.history(result), "\n".join(str(entry.to or entry.version) for entry in result))
+
+
+@command("status")
+def status(
+    run: Run,
+    check: Annotated[bool, typer.Option("--check", help="Exit with 5 where there is a problem.")] = False,
+) -> Answer:
+    """Show channels, where a rollback would lead, space and problems."""
+    result = run.repository().status()
+    problems = [problem for problem in result.problems if not problem.note]
+    error = None
+    if check and problems:
+        what = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        error = IntegrityError(f"{result.repo} has {what}", kind="problems-found", hint="`modelrepo verify` says more")
+    return Answer(
+        result, render.status(result), "\n".join(str(target) for target in result.channels.values()), (), error
+    )
+
+
+@command("path")
+def path(run: Run, ref: RefArgument) -> Answer:
+    """Print a version's absolute path."""
+    result = run.repository().path(ref)
+    return Answer(result, result.path, str(result.version))
+
+
+@command("serving-config")
+def serving_configuration(
+    run: Run,
+    roots: Annotated[
+        list[str] | None, typer.Argument(metavar="[ROOT]...", help="The repositories; none for the usual one.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="M", help="The model's name (the root's name).")] = None,
+    base_path: Annotated[
+        str | None, typer.Option("--base-path", metavar="DIR", help="Where the server sees ROOT, or all ROOTs.")
+    ] = None,
+) -> Answer:
+    """Print TensorFlow Serving's configuration for the channels."""
+    result = serving_config([Repository(root) for root in roots or [run.root]], name=name, base_path=base_path)
+    notes = () if result.models else ("no channel has a view yet: promote a version first",)
+    return Answer(result, result.config.rstrip("\n"), "\n".join(result.models), notes)

@@ -1,0 +1,205 @@
+"""Results as text for people. Each function returns lines ready to print, at home in 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from modelrepo.cli.answers import printable, table
+from modelrepo.core.signatures import Signature, describe
+from modelrepo.core.units import format_size
+from modelrepo.core.values import Actor
+from modelrepo.repository import results
+
+_SHORT_DIGEST = len("sha256:") + 12
+
+
+def _time(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def _signatures(signatures: Mapping[str, Signature] | None) -> list[str]:
+    if signatures is None:
+        return ["signatures: not read"]
+    if not signatures:
+        return ["signatures: none"]
+    lines = ["signatures:"]
+    for name, signature in signatures.items():
+        lines.append(f"  {name}")
+        lines += [f"    in   {key}: {describe(tensor)}" for key, tensor in signature.inputs.items()]
+        lines += [f"    out  {key}: {describe(tensor)}" for key, tensor in signature.outputs.items()]
+    return lines
+
+
+def init(result: results.InitResult) -> str:
+    """One line."""
+    if result.created:
+        return printable(f"made a repository at {result.repo}")
+    return printable(f"{result.repo} is a repository already; nothing changed")
+
+
+def push(result: results.PushResult) -> str:
+    """What is stored, whether it loads, and what became of the promote."""
+    facts = f"{_count(result.files, 'file')}, {format_size(result.size)}, {result.digest[:_SHORT_DIGEST]}"
+    lines = [f"pushed {result.version}: {facts}" if result.created else f"{result.version} has this content: {facts}"]
+    loaded = "TensorFlow loaded it" if result.load == "passed" else "TensorFlow did not load it (--no-load)"
+    names = ", ".join(result.signatures) if result.signatures else "none read"
+    lines.append(f"  {loaded}; signatures: {names}")
+    if result.promoted is not None:
+        lines.append(move(result.promoted, "promoted"))
+    else:
+        lines.append(f"  to go live: modelrepo promote {result.version}")
+    return printable("\n".join(lines))
+
+
+def move(result: results.MoveResult, verb: str, *, dry_run: bool = False) -> str:
+    """One line: which channel, from where, to where."""
+    if not result.changed:
+        return f"{result.channel} names {result.to} already; nothing changed"
+    origin = "(new)" if result.origin is None else str(result.origin)
+    would = f"would be {verb}" if dry_run else verb
+    lines = [f"{would}: {result.channel} {origin} -> {result.to}"]
+    lines += [f"  breaking, allowed: {change.text}" for change in result.breaking or ()]
+    return printable("\n".join(lines))
+
+
+def pin(result: results.PinResult) -> str:
+    """One line."""
+    now = "pinned" if result.pinned else "not pinned"
+    return f"{result.version} is {now}" + ("" if result.changed else " already; nothing changed")
+
+
+def versions(rows: Sequence[results.VersionSummary]) -> str:
+    """A table, or nothing."""
+    if not rows:
+        return "no versions"
+    cells = [
+        (
+            str(row.version),
+            _time(row.created_at),
+            format_size(row.size),
+            ",".join((*row.channels, *(("pinned",) if row.pinned else ()))),
+            row.load or "DAMAGED",
+            " ".join(
+                part
+                for part in (
+                    row.message or row.problem or "",
+                    *(f"{key}={value}" for key, value in (row.labels or {}).items()),
+                    *(f"{key}={value:g}" for key, value in (row.metrics or {}).items()),
+                )
+                if part
+            ),
+        )
+        for row in rows
+    ]
+    return table(("VERSION", "PUSHED (UTC)", "SIZE", "CHANNELS", "LOAD", "ABOUT"), cells, right=(2,))
+
+
+def details(result: results.VersionDetails) -> str:
+    """All that is known of one version."""
+    by = _actor(result.created_by)
+    lines = [
+        f"{result.version}" + (f"  ({', '.join(result.channels)})" if result.channels else ""),
+        f"path:       {result.path}" if result.path else f"deleted:    {_time(result.removed_at)} UTC",
+        f"pushed:     {_time(result.created_at)} UTC by {by}",
+        f"from:       {result.source.host}:{result.source.path}",
+        f"digest:     {result.digest}",
+        f"size:       {format_size(result.size)} in {_count(len(result.files), 'file')}",
+        f"load:       {result.load}" + (f" (TensorFlow {result.loaded_by})" if result.loaded_by else ""),
+        f"written by: TensorFlow {result.tensorflow_version or 'unknown'}",
+    ]
+    if result.pinned:
+        lines.append("pinned:     yes")
+    if result.message:
+        lines.append(f"message:    {result.message}")
+    lines += [f"label:      {key}={value}" for key, value in result.labels.items()]
+    lines += [f"metric:     {key}={value:g}" for key, value in result.metrics.items()]
+    lines += _signatures(result.signatures)
+    lines.append("files:")
+    lines += [f"  {entry.digest[:_SHORT_DIGEST]}  {format_size(entry.size):>9}  {entry.path}" for entry in result.files]
+    return printable("\n".join(lines))
+
+
+def inspection(result: results.Inspection) -> str:
+    """What a SavedModel offers."""
+    lines = [
+        result.path + (f"  ({result.version})" if result.version else ""),
+        f"written by: TensorFlow {result.tensorflow_version or 'unknown'}",
+        "tags:       " + "; ".join(",".join(tags) or "(none)" for tags in result.tags),
+    ]
+    if result.load is not None:
+        lines.append(f"load:       {result.load} (TensorFlow {result.loaded_by})")
+    lines += _signatures(result.signatures)
+    count = sum(result.ops.values())
+    lines.append(f"ops:        {count} of {_count(len(result.ops), 'kind')}; --json lists them")
+    return printable("\n".join(lines))
+
+
+def _actor(actor: Actor) -> str:
+    claims = ", ".join(f"{name}={value}" for name, value in actor.claims.items())
+    return f"{actor.user}@{actor.host}" + (f" (claims {claims})" if claims else "")
+
+
+def history(entries: Sequence[results.HistoryEntry]) -> str:
+    """A table, or nothing."""
+    if not entries:
+        return "nothing happened yet"
+    cells = []
+    for entry in entries:
+        what = (
+            str(entry.version) if entry.channel is None else f"{entry.channel} {entry.origin or '(new)'} -> {entry.to}"
+        )
+        cells.append((_time(entry.time), _actor(entry.actor), entry.action, what, entry.reason or ""))
+    return table(("TIME (UTC)", "WHO", "ACTION", "WHAT", "WHY"), cells)
+
+
+def _problem(problem: results.Problem) -> str:
+    mark = "repaired" if problem.repaired else "note" if problem.note else "PROBLEM"
+    return f"{mark}: {problem.path}: {problem.detail} [{problem.kind}]"
+
+
+def status(result: results.Status) -> str:
+    """The repository at one glance."""
+    free = format_size(result.free)
+    lines = [f"{result.repo}: {_count(result.versions, 'version')}, {format_size(result.size)} ({free} free)"]
+    for channel, target in result.channels.items():
+        back = result.rollback_to.get(channel)
+        where = f"rollback leads to {back}" if back else "nothing to roll back to"
+        lines.append(f"  {channel} -> {target or 'NOTHING'}  ({where})")
+    if not result.channels:
+        lines.append("  no channel yet: `modelrepo promote REF` makes `latest`")
+    if result.pinned:
+        lines.append("  pinned: " + ", ".join(map(str, result.pinned)))
+    lines += [_problem(problem) for problem in result.problems]
+    lines.append(f"journal head: {result.journal_head or 'unreadable'}")
+    return printable("\n".join(lines))
+
+
+def verify(result: results.VerifyResult) -> str:
+    """The findings, then one line."""
+    lines = [_problem(problem) for problem in result.findings]
+    checked = _count(len(result.versions), "version")
+    lines.append(f"{checked} checked: " + ("all is as it should be" if result.ok else "not as it should be"))
+    return printable("\n".join(lines))
+
+
+def cleanup(result: results.CleanupResult) -> str:
+    """The plan in full; what was done, or nothing where nothing was."""
+    if not result.dry_run:
+        lines = []
+        if result.removed:
+            names = ", ".join(map(str, result.removed))
+            lines.append(f"deleted {names}: {format_size(result.freed)}")
+        if result.leftovers:
+            lines.append(f"deleted {_count(result.leftovers, 'leftover')} of crashed commands")
+        return "\n".join(lines)
+    lines = [f"keep    {kept.version}  ({', '.join(kept.reasons)})" for kept in result.kept]
+    lines += [f"delete  {version}" for version in reversed(result.removed)]
+    lines.append(f"would delete {_count(len(result.removed), 'version')}: {format_size(result.freed)}")
+    if result.unseen:
+        lines.append(f"{_count(result.unseen, 'process')} of others could not be looked at for open files")
+    return printable("\n".join(lines))

@@ -1,0 +1,120 @@
+"""`init`: making a repository, or finishing one that was interrupted.
+
+The settings file is renamed in last: it is the repository. Before that, nothing there counts as one.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from modelrepo.core.config import DEFAULT_TEXT
+from modelrepo.core.layout import STATE, SYSTEM_ENTRIES, Layout
+from modelrepo.core.records import Chain
+from modelrepo.errors import IntegrityError, RefusedError
+from modelrepo.fs import ballast, durable, machine
+from modelrepo.fs.journal import read_journal
+from modelrepo.fs.locks import WriterLock
+from modelrepo.repository.results import InitResult
+from modelrepo.repository.snapshot import read_config
+from modelrepo.repository.writing import check_file_system, lock_seconds, token
+
+_NAMED = 5
+
+
+def init(layout: Layout, timeout: float | None) -> InitResult:
+    """Make a repository in a missing or empty directory; on a whole one change nothing.
+
+    Raises:
+        RefusedError: The directory holds something else, is no directory, or lies inside another repository.
+        IntegrityError: It is a repository that lost its settings, or of a newer format.
+    """
+    result = InitResult(repo=str(layout.root), created=True)
+    if os.path.lexists(layout.config):
+        read_config(layout)
+        return result.model_copy(update={"created": False})
+    _refuse_place(layout)
+    existing = next(path for path in (layout.root, *layout.root.parents) if path.exists())
+    check_file_system(existing)
+    _make_parents(layout.root, existing)
+    durable.make_directory(layout.state, 0o755)
+    with WriterLock.hold(layout.lock, lock_seconds(timeout)):
+        if os.path.lexists(layout.config):  # somebody else was faster
+            read_config(layout)
+            return result.model_copy(update={"created": False})
+        _refuse_contents(layout)
+        _refuse_history(layout)
+        _build(layout)
+    return result
+
+
+def _refuse_place(layout: Layout) -> None:
+    if os.path.lexists(layout.root) and not layout.root.is_dir():
+        raise RefusedError(f"{layout.root} is not a directory", kind="not-a-directory")
+    for parent in layout.root.parents:
+        if (parent / STATE / "config.toml").exists():
+            raise RefusedError(
+                f"{layout.root} lies inside the repository {parent}",
+                kind="inside-repository",
+                hint="a repository holds the versions of one model; make another one beside it",
+            )
+    if layout.root.is_dir():
+        _refuse_contents(layout)
+
+
+def _refuse_contents(layout: Layout) -> None:
+    serving = layout.serving
+    names = {name for name in os.listdir(layout.root) if name not in SYSTEM_ENTRIES and name != STATE}
+    if serving.name in names and serving.is_dir() and layout.state.is_dir() and not os.listdir(serving):
+        names.discard(serving.name)
+    if not names:
+        return
+    _refuse_history(layout)
+    named = ", ".join(ascii(name)[1:-1] for name in sorted(names)[:_NAMED])
+    raise RefusedError(
+        f"{layout.root} is not empty",
+        kind="not-empty",
+        expected="a missing or empty directory",
+        got=named + (", …" if len(names) > _NAMED else ""),
+        hint="make the repository in a new directory and push the models into it",
+    )
+
+
+def _refuse_history(layout: Layout) -> None:
+    """A journal with more than its first line belonged to a repository that lost its settings."""
+    try:
+        parsed = read_journal(layout.journal)
+    except FileNotFoundError:
+        return
+    if len(parsed.lines) > 1:
+        raise IntegrityError(
+            f"{layout.config} is gone, but {layout.journal} holds a history",
+            kind="config-missing",
+            hint="put config.toml back from a backup, or remove the directory if the history is not needed",
+        )
+
+
+def _make_parents(path: Path, existing: Path) -> None:
+    missing = [place for place in (path, *path.parents) if place != existing and existing in place.parents]
+    for place in reversed(missing):
+        if durable.make_directory(place, 0o755):
+            durable.sync_directory(place.parent)
+
+
+def _build(layout: Layout) -> None:
+    for directory, mode in (
+        (layout.removed, 0o755),
+        (layout.staging, 0o700),
+        (layout.trash, 0o700),
+        (layout.serving, 0o755),
+    ):
+        durable.make_directory(directory, mode)
+    chain = Chain(machine.now(), machine.actor())
+    chain.add(phase="start", highest=0)
+    durable.replace_file(layout.journal, chain.data, 0o644, layout.staging / token("journal"))
+    ballast.replenish(layout.ballast)
+    if layout.ballast.is_dir():
+        durable.sync_directory(layout.ballast)
+    durable.sync_directory(layout.staging)
+    durable.sync_directory(layout.root)
+    durable.replace_file(layout.config, DEFAULT_TEXT.encode(), 0o644, layout.staging / token("config"))

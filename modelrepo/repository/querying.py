@@ -1,0 +1,267 @@
+"""The reading commands: `list`, `show`, `history`, `status`, `path`, `inspect`, `serving-config`. None takes a lock."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from modelrepo.core.history import Stack
+from modelrepo.core.layout import Layout
+from modelrepo.core.manifest import MAX_MANIFEST_BYTES, Manifest, parse_manifest
+from modelrepo.core.refs import NumberRef, Ref, Version, looks_like_path, parse_ref
+from modelrepo.core.serving import model_name, server_config
+from modelrepo.errors import IntegrityError, ModelRepoError, NotFoundError, RequestError, SourceError
+from modelrepo.fs import source
+from modelrepo.fs.look import read_file, room
+from modelrepo.repository import snapshot as reading
+from modelrepo.repository import verifying
+from modelrepo.repository.results import (
+    HistoryEntry,
+    Inspection,
+    PathResult,
+    ServingConfig,
+    Status,
+    VersionDetails,
+    VersionSummary,
+)
+from modelrepo.repository.snapshot import Snapshot
+from modelrepo.savedmodel.runner import LOAD_SECONDS, Inspector, default_memory
+
+
+def summaries(layout: Layout, limit: int | None, labels: Mapping[str, str]) -> tuple[VersionSummary, ...]:
+    """The versions, highest number first.
+
+    Args:
+        layout: Where.
+        limit: At most this many; None for all.
+        labels: Only those that carry all these labels.
+    """
+    snapshot = reading.take(layout)
+    found: list[VersionSummary] = []
+    for version in sorted(snapshot.present, reverse=True):
+        if limit is not None and len(found) >= limit:
+            break
+        summary = _summary(snapshot, version)
+        if all((summary.labels or {}).get(key) == value for key, value in labels.items()):
+            found.append(summary)
+    return tuple(found)
+
+
+def _summary(snapshot: Snapshot, version: Version) -> VersionSummary:
+    stored = snapshot.state.stored.get(version)
+    channels, pinned = snapshot.channels_of(version), version in snapshot.state.pins
+    try:
+        manifest = snapshot.manifest(version)
+    except IntegrityError as error:
+        return VersionSummary(
+            version=version,
+            digest=stored.digest if stored else "",
+            size=stored.size if stored else 0,
+            created_at=None,
+            channels=channels,
+            pinned=pinned,
+            load=None,
+            labels=None,
+            metrics=None,
+            message=None,
+            signatures=None,
+            problem=error.message,
+        )
+    return VersionSummary(
+        version=version,
+        digest=manifest.digest,
+        size=manifest.size,
+        created_at=manifest.created_at,
+        channels=channels,
+        pinned=pinned,
+        load=manifest.load,
+        labels=manifest.labels,
+        metrics=manifest.metrics,
+        message=manifest.message,
+        signatures=tuple(manifest.signatures) if manifest.signatures is not None else None,
+    )
+
+
+def show(layout: Layout, ref: Ref) -> VersionDetails:
+    """One version, also one that was deleted."""
+    snapshot = reading.take(layout)
+    if isinstance(ref, NumberRef) and ref.version in snapshot.state.removed:
+        return _removed(snapshot, ref.version)
+    version = snapshot.resolve(ref)
+    return _details(
+        snapshot.manifest(version),
+        snapshot.manifest_bytes(version),
+        channels=snapshot.channels_of(version),
+        pinned=version in snapshot.state.pins,
+        path=str(layout.version(version)),
+        removed_at=None,
+    )
+
+
+def _removed(snapshot: Snapshot, version: Version) -> VersionDetails:
+    path = snapshot.layout.removed_manifest(version)
+    try:
+        raw = read_file(path, MAX_MANIFEST_BYTES)
+    except FileNotFoundError:
+        raise NotFoundError(f"{version} was deleted, and its manifest was not kept", kind="version-removed") from None
+    at = snapshot.state.removed[version]
+    return _details(parse_manifest(raw, str(path)), raw, channels=(), pinned=False, path=None, removed_at=at)
+
+
+def _details(manifest: Manifest, raw: bytes, **state: object) -> VersionDetails:
+    fields = {name: getattr(manifest, name) for name in Manifest.model_fields}
+    digest = f"sha256:{hashlib.sha256(raw).hexdigest()}"
+    return VersionDetails.model_validate({**fields, **state, "manifest_digest": digest})
+
+
+def path(layout: Layout, ref: Ref) -> PathResult:
+    """Where a version is."""
+    version = reading.take(layout).resolve(ref)
+    return PathResult(version=version, path=str(layout.version(version)))
+
+
+def history(layout: Layout, channel: str | None, limit: int | None) -> tuple[HistoryEntry, ...]:
+    """The journal's outcomes, the latest first.
+
+    Raises:
+        IntegrityError: The journal is damaged.
+    """
+    snapshot = reading.take(layout)
+    snapshot.require_journal()
+    entries: list[HistoryEntry] = []
+    for line in reversed(snapshot.parsed.lines):
+        record = line.record
+        if record.phase != "done" or (channel is not None and record.channel != channel):
+            continue
+        if limit is not None and len(entries) >= limit:
+            break
+        entries.append(
+            HistoryEntry(
+                seq=record.seq,
+                time=record.time,
+                actor=record.actor,
+                action=record.action or "",
+                channel=record.channel,
+                origin=record.origin,
+                to=record.to,
+                version=record.version,
+                reason=record.reason,
+                breaking=record.breaking,
+                recorded_by=record.recorded_by,
+            )
+        )
+    if channel is not None and not entries and channel not in snapshot.channels:
+        known = ", ".join(snapshot.channels) or "none"
+        raise NotFoundError(f"there is no channel {channel}", kind="channel-missing", got=f"channels: {known}")
+    return tuple(entries)
+
+
+def status(layout: Layout) -> Status:
+    """The repository at one glance."""
+    snapshot = reading.take(layout)
+    stored = [snapshot.state.stored[version] for version in snapshot.present if version in snapshot.state.stored]
+    return Status(
+        repo=str(layout.root),
+        channels=snapshot.channels,
+        rollback_to={channel: _below(snapshot, snapshot.stack(channel)) for channel in snapshot.channels},
+        versions=len(snapshot.present),
+        size=sum(facts.size for facts in stored),
+        free=room(layout.root)[0],
+        pinned=tuple(sorted(snapshot.state.pins)),
+        problems=tuple(verifying.structure(snapshot)),
+        journal_head=snapshot.head,
+    )
+
+
+def _below(snapshot: Snapshot, stack: Stack) -> Version | None:
+    """Where one rollback would lead: nowhere, if that is gone."""
+    return stack[-2] if len(stack) > 1 and stack[-2] in snapshot.present else None
+
+
+def inspect(layout: Layout | None, argument: str, *, load: bool, seconds: float, memory: int | None) -> Inspection:
+    """Read a SavedModel, and load it if asked.
+
+    Args:
+        layout: The repository, None where there is none (then only paths can be inspected).
+        argument: A path (with a `/`, or `.` or `..`) or a ref.
+        load: Whether TensorFlow must load it.
+        seconds: How long that may take.
+        memory: How much memory it may use, in bytes; None for the default.
+    """
+    version = None
+    if looks_like_path(argument):
+        place = Path(argument).resolve()
+    else:
+        version, place = _version_place(layout, argument)
+    if not place.exists():
+        raise SourceError(f"{argument} does not exist", kind="source-missing", expected="a SavedModel directory")
+    if not place.is_dir() or not any((place / name).is_file() for name in source.MODEL_FILES):
+        raise SourceError(
+            f"{argument} is not a SavedModel",
+            kind="not-a-savedmodel",
+            expected="a directory with one of " + ", ".join(source.MODEL_FILES),
+        )
+    limit = memory if memory is not None else default_memory(_size(place))
+    with Inspector(memory=limit, seconds=seconds or LOAD_SECONDS) as inspector:
+        report = inspector.read(place)
+        graph = report.served
+        found = Inspection(
+            path=str(place),
+            version=version,
+            signatures=graph.signatures,
+            tags=tuple(each.tags for each in report.meta_graphs),
+            tensorflow_version=graph.tensorflow_version,
+            fingerprint=report.fingerprint,
+            ops=graph.ops,
+        )
+        if not load:
+            return found
+        try:
+            loaded = inspector.load(place, graph.tags)
+        except ModelRepoError as error:
+            error.partial = found
+            raise
+    return found.model_copy(update={"load": "passed", "loaded_by": loaded.tensorflow_version})
+
+
+def _size(place: Path) -> int:
+    return sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
+
+
+def _version_place(layout: Layout | None, argument: str) -> tuple[Version, Path]:
+    if layout is None:
+        raise RequestError(f"{argument!a} needs a repository", kind="no-repository")
+    ref = parse_ref(argument)
+    version = reading.take(layout).resolve(ref)
+    return version, layout.version(version)
+
+
+def serving_config(layouts: Sequence[Layout], name: str | None, base_path: str | None) -> ServingConfig:
+    """One ModelServerConfig for the channels of one or more repositories that have a view.
+
+    Args:
+        layouts: The repositories.
+        name: The model's name, for a single repository; its root's name otherwise.
+        base_path: Where the server sees the root; with several repositories, the directory that holds them all.
+    """
+    if name is not None and len(layouts) > 1:
+        raise RequestError("--name is for one repository", kind="name-ambiguous", got=f"{len(layouts)} repositories")
+    models: dict[str, str] = {}
+    for layout in layouts:
+        snapshot = reading.take(layout)
+        model = name if name is not None else layout.root.name
+        if not model:
+            raise RequestError("the root directory has no name to serve under", kind="name-missing", hint="give --name")
+        base = base_path.rstrip("/") if base_path is not None else str(layout.root)
+        if base_path is not None and len(layouts) > 1:
+            base = f"{base}/{layout.root.name}"
+        for channel in snapshot.channels:
+            view = snapshot.views.get(channel)
+            if view is None or not view.versions:
+                continue
+            served = model_name(model, channel)
+            if served in models:
+                raise RequestError(f"two channels would be served as {served}", kind="name-ambiguous", got=served)
+            models[served] = f"{base}/{layout.serving.name}/{channel}"
+    return ServingConfig(config=server_config(models.items()), models=models)

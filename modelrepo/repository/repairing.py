@@ -1,0 +1,166 @@
+"""`verify --repair`: mending what can be mended without a guess.
+
+Views, the journal's end, unrecorded moves and dead staging are what every recovery mends. Beyond that: modes, absolute
+links, and a journal that is damaged inside. Never model bytes, never where a link leads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+
+from modelrepo.core.history import fold
+from modelrepo.core.layout import MANIFEST, STATE, Layout
+from modelrepo.core.records import Chain, Damage, Parsed, Record, chain_damage, decode, parse_journal
+from modelrepo.core.refs import Version
+from modelrepo.errors import IntegrityError
+from modelrepo.fs import copying, durable, machine
+from modelrepo.fs.journal import MAX_JOURNAL_BYTES
+from modelrepo.fs.locks import WriterLock
+from modelrepo.fs.look import read_file, read_tree, walk
+from modelrepo.repository import cleaning, verifying
+from modelrepo.repository import snapshot as reading
+from modelrepo.repository.results import Problem
+from modelrepo.repository.snapshot import Snapshot
+from modelrepo.repository.writing import Writer, lock_seconds, token, writing
+
+#: What a recovery mends, besides what it records.
+_MENDED_BY_RECOVERY = {"view", "journal-torn", "unfinished", "unrecorded"}
+
+
+def repair(layout: Layout, timeout: float | None) -> tuple[Problem, ...]:
+    """Mend, and say what was mended."""
+    mended = list(_journal(layout, timeout))
+    before = [problem for problem in verifying.structure(reading.take(layout)) if problem.kind in _MENDED_BY_RECOVERY]
+    with writing(layout, timeout) as writer:
+        mended += _links(writer)
+        mended += _modes(writer.snapshot())
+        rubbish = cleaning.take_abandoned(writer)
+        after = verifying.problems(writer.snapshot())
+    cleaning.empty_trash(layout, rubbish)
+    mended += [problem for problem in before if problem not in after]
+    mended += [
+        Problem(kind="leftover", path=f"{STATE}/{layout.trash.name}/{name}", detail="of a crashed command: deleted")
+        for name in rubbish
+    ]
+    return tuple(problem.model_copy(update={"repaired": True}) for problem in mended)
+
+
+def _links(writer: Writer) -> Iterator[Problem]:
+    """Rewrite links that name a version absolutely as the relative form of the same target."""
+    snapshot = writer.snapshot()
+    for channel, target in snapshot.channels.items():
+        link = snapshot.tree.links.get(channel)
+        if target is not None and link is not None and not link.relative:
+            writer.lock.check()
+            durable.move_link(writer.layout.channel(channel), str(target), writer.temporary())
+            durable.sync_directory(writer.layout.root)
+            yield Problem(kind="link-absolute", path=channel, detail=f"it said {link.text!a}, now {target}")
+
+
+def _modes(snapshot: Snapshot) -> Iterator[Problem]:
+    for version in sorted(snapshot.present):
+        directory = snapshot.layout.version(version)
+        with contextlib.suppress(IntegrityError):
+            known = {entry.path for entry in snapshot.manifest(version).files}
+            for problem, there in verifying.wrong_modes(version, walk(directory)):
+                if there.kind == "directory" or there.path in known or there.path == MANIFEST:
+                    mode = copying.FILE_MODE if there.kind == "file" else copying.DIRECTORY_MODE
+                    durable.set_mode(directory / there.path, mode)
+                    yield problem
+
+
+def _journal(layout: Layout, timeout: float | None) -> Iterator[Problem]:
+    """Set a damaged journal aside whole and start a new one.
+
+    The new one carries the old one's digest, the highest number, the versions that are there, every pin that can be
+    read, and where the links lead now. What it cannot carry is each channel's past: there is nothing to roll back to.
+    """
+    damage = _damage(_read(layout)[1])
+    if damage is None:
+        return
+    reading.read_config(layout)
+    with WriterLock.hold(layout.lock, lock_seconds(timeout)) as lock:
+        data, parsed = _read(layout)
+        damage = _damage(parsed)
+        if damage is None:
+            return
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        aside = layout.state / f"journal-{digest[7:19]}.damaged"
+        with contextlib.suppress(FileExistsError):
+            durable.write_new(aside, data, 0o644)
+        durable.sync_directory(layout.state)
+        lock.check()
+        lines = _restarted(layout, data, digest)
+        durable.replace_file(layout.journal, lines, 0o644, layout.staging / token("journal"))
+    detail = f"line {damage.number}: {damage.detail}; set aside as {aside.name}, a new one was started"
+    yield Problem(kind="journal-damaged", path=f"{STATE}/{layout.journal.name}", detail=detail)
+
+
+def _read(layout: Layout) -> tuple[bytes, Parsed]:
+    try:
+        data = read_file(layout.journal, MAX_JOURNAL_BYTES)
+    except FileNotFoundError:
+        data = b""
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ELOOP, errno.EFBIG}:
+            raise
+        raise IntegrityError(
+            f"{layout.journal} is not a file that can be read: {error.strerror}",
+            kind="journal-missing",
+            hint="move it out of the way, then repair again",
+        ) from error
+    return data, parse_journal(data)
+
+
+def _damage(parsed: Parsed) -> Damage | None:
+    return parsed.damage or chain_damage(parsed.lines)
+
+
+def _readable(data: bytes) -> list[Record]:
+    """Every line that is whole by its own checksum, wherever it stands."""
+    records = []
+    for raw in data.splitlines(keepends=True):
+        with contextlib.suppress(ValueError):
+            records.append(decode(raw))
+    return records
+
+
+def _restarted(layout: Layout, data: bytes, digest: str) -> bytes:
+    """The lines of the new journal."""
+    records = _readable(data)
+    known = fold(records)
+    tree = read_tree(layout)
+    names = [*os.listdir(layout.root), *(name.removesuffix(".json") for name in os.listdir(layout.removed))]
+    used = [version.number for version in map(Version.from_name, names) if version is not None]
+    now, actor = machine.now(), machine.actor()
+    chain = Chain(now, actor)
+    chain.add(phase="start", highest=max([known.highest, *used]), previous=digest)
+    snapshot = Snapshot(layout, reading.read_config(layout), tree, parse_journal(b""), known, known)
+    for version in sorted(tree.versions):
+        # A directory counts as ours by the old journal's word, or by a manifest that names this very number.
+        with contextlib.suppress(IntegrityError):
+            raw = snapshot.manifest_bytes(version)
+            manifest = snapshot.manifest(version)
+            chain.add(
+                action="push",
+                version=version,
+                digest=manifest.digest,
+                manifest_digest=f"sha256:{hashlib.sha256(raw).hexdigest()}",
+                size=manifest.size,
+                files=len(manifest.files),
+                actor=manifest.created_by,
+                time=manifest.created_at,
+                recorded_by=actor,
+            )
+    for version, time in sorted(known.removed.items()):
+        chain.add(action="cleanup", version=version, time=time, recorded_by=actor)
+    for version, pin in sorted(known.pins.items()):
+        chain.add(action="pin", version=version, reason=pin.reason, time=pin.time, recorded_by=actor)
+    for channel, target in tree.channels().items():
+        if target is not None:
+            chain.add(action="external", channel=channel, to=target, recorded_by=actor)
+    return chain.data

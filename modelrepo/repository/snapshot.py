@@ -1,0 +1,372 @@
+"""Reading a repository without a lock: one stable look at its links, its journal and its directories.
+
+Readers never wait for a writer. Links are read, then the journal, then the links again, until both looks agree; an
+intent that is still open counts where the tree agrees with it.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from modelrepo.core.config import Config, parse_config
+from modelrepo.core.history import Evidence, Stack, State, effective_stack, fold, settle
+from modelrepo.core.layout import STATE, Layout
+from modelrepo.core.manifest import MAX_MANIFEST_BYTES, Manifest, parse_manifest
+from modelrepo.core.records import Damage, Parsed, Record, line_digest
+from modelrepo.core.refs import ChannelRef, DigestRef, NewestRef, NumberRef, Ref, Version
+from modelrepo.errors import IntegrityError, NoRepositoryError, NotFoundError
+from modelrepo.fs.journal import read_journal
+from modelrepo.fs.look import Tree, View, read_file, read_tree, read_views
+
+_CONFIG_LIMIT = 1024 * 1024
+_LOOKS = 50
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a reader saw.
+
+    Attributes:
+        layout: Where.
+        config: The settings.
+        tree: What stands in the root.
+        parsed: The journal.
+        raw: The journal's sum, open intents left open.
+        state: The same, with an open intent counted where the tree agrees.
+    """
+
+    layout: Layout
+    config: Config
+    tree: Tree
+    parsed: Parsed
+    raw: State
+    state: State
+
+    @property
+    def damage(self) -> Damage | None:
+        """What is wrong with the journal beyond an unfinished end."""
+        return self.parsed.damage
+
+    @property
+    def head(self) -> str | None:
+        """The digest of the journal's last whole line."""
+        return line_digest(self.parsed.lines[-1].raw) if self.parsed.lines else None
+
+    @cached_property
+    def present(self) -> frozenset[Version]:
+        """The versions that are there and are modelrepo's.
+
+        Where the journal is damaged, a directory with a manifest of its own number counts too: reading goes on.
+        """
+        known = self.tree.versions & self.state.stored.keys()
+        if self.damage is None:
+            return known
+        return known | {version for version in self.tree.versions - known if self._owns(version)}
+
+    def _owns(self, version: Version) -> bool:
+        try:
+            return self.manifest(version).version == version
+        except IntegrityError:
+            return False
+
+    @cached_property
+    def foreign(self) -> tuple[str, ...]:
+        """Names in the root that are not modelrepo's by any record."""
+        versions = sorted(self.tree.versions - self.present)
+        return (*self.tree.others, *(str(version) for version in versions))
+
+    @cached_property
+    def channels(self) -> dict[str, Version | None]:
+        """Every channel and the version that its link names; None where there is no link or no such version."""
+        linked = {name: version if version in self.present else None for name, version in self.tree.channels().items()}
+        return dict(sorted({**dict.fromkeys(self.state.stacks), **linked}.items()))
+
+    @cached_property
+    def views(self) -> dict[str, View]:
+        """The views, by channel."""
+        return read_views(self.layout)
+
+    def channels_of(self, version: Version) -> tuple[str, ...]:
+        """The channels that name a version."""
+        return tuple(name for name, target in self.channels.items() if target == version)
+
+    def stack(self, channel: str) -> Stack:
+        """A channel's targets, the present one last, with a move that nobody has recorded yet."""
+        return effective_stack(self.state, channel, self.channels.get(channel))
+
+    def manifest(self, version: Version) -> Manifest:
+        """A version's manifest.
+
+        Raises:
+            IntegrityError: It is missing, damaged, of another version, or not the one that was pushed.
+        """
+        data = self.manifest_bytes(version)
+        manifest = parse_manifest(data, str(self.layout.manifest(version)))
+        if manifest.version != version:
+            raise IntegrityError(
+                f"{self.layout.manifest(version)} is of another version",
+                kind="manifest-damaged",
+                expected=version,
+                got=manifest.version,
+            )
+        return manifest
+
+    def manifest_bytes(self, version: Version) -> bytes:
+        """The raw bytes of a version's manifest, checked against the journal.
+
+        Raises:
+            IntegrityError: They cannot be read, or are not the ones that were pushed.
+        """
+        path = self.layout.manifest(version)
+        try:
+            data = read_file(path, MAX_MANIFEST_BYTES)
+        except OSError as error:
+            if error.errno in {errno.EACCES, errno.EPERM, errno.EIO}:
+                raise
+            raise IntegrityError(
+                f"the manifest of {version} cannot be read: {error.strerror}: {path}",
+                kind="manifest-missing",
+                hint="run `modelrepo verify` to see what else is wrong with it",
+            ) from error
+        stored = self.state.stored.get(version)
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        if stored is not None and stored.manifest_digest != digest:
+            raise IntegrityError(
+                f"{path} is not the manifest that was pushed",
+                kind="manifest-damaged",
+                expected=stored.manifest_digest,
+                got=digest,
+                hint="it was edited or replaced; run `modelrepo verify`, and push the model again",
+            )
+        return data
+
+    def resolve(self, ref: Ref) -> Version:
+        """The version that a ref names.
+
+        Raises:
+            NotFoundError: There is none, or a digest's digits fit several.
+            IntegrityError: A channel's link names no version.
+        """
+        match ref:
+            case NumberRef(version):
+                return self._number(version)
+            case NewestRef():
+                if not self.present:
+                    raise NotFoundError("there is no version yet", kind="version-missing", hint="push one")
+                return max(self.present)
+            case DigestRef(prefix):
+                return self._digest(prefix)
+            case ChannelRef(channel, back):
+                return self._channel(channel, back)
+
+    def _number(self, version: Version) -> Version:
+        if version in self.present:
+            return version
+        if version in self.state.removed:
+            raise NotFoundError(
+                f"{version} was deleted",
+                kind="version-removed",
+                got=f"deleted at {self.state.removed[version]:%Y-%m-%d %H:%M} UTC",
+                hint="`modelrepo history` says by whom",
+            )
+        if version in self.tree.versions:
+            raise NotFoundError(
+                f"{version} is a directory here, but modelrepo did not make it",
+                kind="version-foreign",
+                hint=f"push it: `modelrepo push` from outside the repository, then remove {version} by hand",
+            )
+        if version in self.state.stored:
+            raise IntegrityError(
+                f"{version} is in the journal, but its directory is gone",
+                kind="version-lost",
+                hint="somebody removed it by hand; run `modelrepo verify`",
+            )
+        raise NotFoundError(
+            f"there is no {version}", kind="version-missing", got=self._choice(), hint="`modelrepo list` shows all"
+        )
+
+    def _choice(self) -> str:
+        if not self.present:
+            return "an empty repository"
+        return f"{len(self.present)} version{'s' if len(self.present) > 1 else ''}, the newest {max(self.present)}"
+
+    def _digest(self, prefix: str) -> Version:
+        found = sorted(version for version in self.present if self._digest_of(version).startswith(prefix))
+        if not found:
+            raise NotFoundError(f"no version has a digest that starts with {prefix}", kind="version-missing")
+        digests = {self._digest_of(version) for version in found}
+        if len(digests) > 1:
+            raise NotFoundError(
+                f"{prefix} fits several versions",
+                kind="digest-ambiguous",
+                got=", ".join(map(str, found)),
+                hint="give more digits",
+            )
+        return found[-1]
+
+    def _digest_of(self, version: Version) -> str:
+        stored = self.state.stored.get(version)
+        return stored.digest if stored is not None else self.manifest(version).digest
+
+    def _channel(self, channel: str, back: int) -> Version:
+        if channel not in self.channels:
+            known = ", ".join(self.channels) or "none"
+            raise NotFoundError(
+                f"there is no channel {channel}",
+                kind="channel-missing",
+                got=f"channels: {known}",
+                hint=f"`modelrepo promote REF --channel {channel}` makes it",
+            )
+        target = self.channels[channel]
+        if back:
+            self.require_journal()
+            stack = self.stack(channel)
+            if back >= len(stack):
+                raise NotFoundError(
+                    f"{channel} has no target {back} back",
+                    kind="rollback-missing",
+                    expected=f"{back} targets beneath the present one",
+                    got=max(0, len(stack) - 1),
+                )
+            return self._number(stack[-1 - back])
+        if target is None:
+            link = self.tree.links.get(channel)
+            said = f"it says {link.text!a}" if link else "the link is gone"
+            raise IntegrityError(
+                f"channel {channel} names no version: {said}",
+                kind="channel-dangling",
+                hint=f"`modelrepo promote REF --channel {channel}` points it at a version",
+            )
+        return target
+
+    def require_journal(self) -> None:
+        """Refuse to go on where history matters and cannot be read.
+
+        Raises:
+            IntegrityError: The journal is damaged.
+        """
+        if self.damage is not None:
+            raise journal_damaged(self.layout, self.damage)
+
+
+def journal_damaged(layout: Layout, damage: Damage) -> IntegrityError:
+    """The error for a journal that a crash cannot explain."""
+    return IntegrityError(
+        f"{layout.journal} is damaged at line {damage.number}: {damage.detail}",
+        kind="journal-damaged",
+        hint="`modelrepo verify` shows it; put a backup back, or `modelrepo verify --repair` starts a new journal",
+    )
+
+
+def read_config(layout: Layout) -> Config:
+    """The settings of the repository at this place.
+
+    Raises:
+        NoRepositoryError: There is none.
+        IntegrityError: Its settings cannot be used, or it is half deleted.
+    """
+    try:
+        data = read_file(layout.config, _CONFIG_LIMIT)
+    except (FileNotFoundError, NotADirectoryError):
+        raise _no_repository(layout) from None
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ELOOP, errno.EFBIG, errno.EISDIR}:
+            raise
+        raise IntegrityError(
+            f"{layout.config} cannot be read: {error.strerror}", kind="config-damaged", hint="put the file back"
+        ) from error
+    return parse_config(data, str(layout.config))
+
+
+def _no_repository(layout: Layout) -> IntegrityError | NoRepositoryError:
+    if layout.journal.exists() and any(Version.from_name(path.name) for path in layout.root.glob("v*")):
+        return IntegrityError(
+            f"{layout.config} is gone, but versions are there: the repository is half deleted",
+            kind="config-missing",
+            hint="put the file back from a backup; `docs/design.md` lists its keys",
+        )
+    if layout.state.exists():
+        return NoRepositoryError(
+            f"the repository at {layout.root} was never finished",
+            kind="repository-unfinished",
+            hint=f"`modelrepo --repo {layout.root} init` finishes it",
+        )
+    return NoRepositoryError(
+        f"there is no repository at {layout.root}",
+        expected=f"a directory with {STATE}/",
+        got="no such directory" if not layout.root.exists() else "a directory without it",
+        hint=f"`modelrepo --repo {layout.root} init` makes one; --repo or MODELREPO_REPO names another",
+    )
+
+
+def take(layout: Layout) -> Snapshot:
+    """Look at a repository without a lock.
+
+    Raises:
+        NoRepositoryError: There is none.
+        IntegrityError: It cannot be read as one.
+        OSError: The system said no.
+    """
+    config = read_config(layout)
+    before = read_tree(layout)
+    for _ in range(_LOOKS):
+        parsed = read_journal_of(layout)
+        tree = read_tree(layout)
+        if tree == before:
+            break
+        before = tree
+    return make(layout, config, tree, parsed)
+
+
+def make(layout: Layout, config: Config, tree: Tree, parsed: Parsed) -> Snapshot:
+    """Put together what was read."""
+    raw = fold(line.record for line in parsed.lines)
+    state = settle(raw, evidence(layout, tree, raw.open)) if raw.open is not None else raw
+    return Snapshot(layout, config, tree, parsed, raw, state)
+
+
+def read_journal_of(layout: Layout) -> Parsed:
+    """The journal of an existing repository.
+
+    Raises:
+        IntegrityError: It is gone, or no regular file.
+    """
+    try:
+        return read_journal(layout.journal)
+    except OSError as error:
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EIO}:
+            raise
+        raise IntegrityError(
+            f"{layout.journal} cannot be read: {error.strerror}",
+            kind="journal-missing",
+            hint="put a backup back, or `modelrepo verify --repair` starts a new journal",
+        ) from error
+
+
+def evidence(layout: Layout, tree: Tree, intent: Record) -> Evidence:
+    """What the tree says about an open intent."""
+    link = tree.links.get(intent.channel or "")
+    digest = None
+    if intent.action == "push" and intent.version is not None:
+        try:
+            data = read_file(layout.manifest(intent.version), MAX_MANIFEST_BYTES)
+            digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        except OSError:
+            digest = None
+    return Evidence(
+        link=link.version if link is not None else None,
+        manifest_digest=digest,
+        version_there=intent.version in tree.versions,
+        token_there=bool(intent.token) and _exists(layout.trash / str(intent.token)),
+    )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:  # a reader may not look into the trash
+        return False

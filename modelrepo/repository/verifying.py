@@ -1,0 +1,229 @@
+"""`verify`: checking bytes, links, views and journal against what was promised."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from modelrepo.core.layout import MANIFEST, STATE, Layout
+from modelrepo.core.manifest import Manifest
+from modelrepo.core.records import chain_damage
+from modelrepo.core.refs import Ref, Version
+from modelrepo.errors import BusyError, IntegrityError, from_os
+from modelrepo.fs import locks
+from modelrepo.fs.copying import DIRECTORY_MODE, FILE_MODE
+from modelrepo.fs.locks import Hold
+from modelrepo.fs.look import Found, file_digest, walk
+from modelrepo.repository import snapshot as reading
+from modelrepo.repository.results import Problem, VerifyResult
+from modelrepo.repository.snapshot import Snapshot
+
+_LEASE_SECONDS = 5.0
+_PAUSE_SECONDS = 0.1
+_WRITABLE = 0o222
+
+
+def verify(layout: Layout, refs: Sequence[Ref], *, quick: bool, repaired: tuple[Problem, ...] = ()) -> VerifyResult:
+    """Check versions, and with no refs everything.
+
+    Args:
+        layout: Where.
+        refs: Which versions; none for all, and for the links, views and journal too.
+        quick: Read no bytes: sizes and modes only.
+        repaired: What a repair has mended just before.
+    """
+    snapshot = reading.take(layout)
+    versions = sorted({snapshot.resolve(ref) for ref in refs} if refs else snapshot.present)
+    findings = [] if refs else structure(snapshot)
+    for version in versions:
+        findings += _leased_contents(snapshot, version, quick=quick)
+    found = (*repaired, *findings)
+    return VerifyResult(
+        ok=all(problem.note or problem.repaired for problem in found),
+        versions=tuple(versions),
+        findings=found,
+    )
+
+
+def _leased_contents(snapshot: Snapshot, version: Version, *, quick: bool) -> list[Problem]:
+    """Check one version while holding a lease, so that no cleanup deletes it meanwhile."""
+    try:
+        hold = lease(snapshot.layout, version)
+    except FileNotFoundError:
+        if version not in reading.take(snapshot.layout).state.stored:
+            return []  # a cleanup was faster
+        return [Problem(kind="version-lost", path=str(version), detail="its directory is gone without a record")]
+    with hold:
+        return contents(snapshot, version, quick=quick)
+
+
+def lease(layout: Layout, version: Version) -> Hold:
+    """Hold a version against deletion.
+
+    Raises:
+        FileNotFoundError: It is gone.
+        BusyError: Somebody who wants to delete it held it for too long.
+    """
+    deadline = time.monotonic() + _LEASE_SECONDS
+    while (hold := locks.take(layout.version(version))) is None:
+        if time.monotonic() > deadline:
+            who = "; ".join(locks.holders(layout.version(version))) or "somebody"
+            raise BusyError(f"{version} is held by {who}", kind="leased", got=who, hint="try again")
+        time.sleep(_PAUSE_SECONDS)
+    return hold
+
+
+def contents(snapshot: Snapshot, version: Version, *, quick: bool = False) -> list[Problem]:
+    """Check one version's files against its manifest, and its manifest against the journal."""
+    try:
+        manifest = snapshot.manifest(version)
+    except IntegrityError as error:
+        return [Problem(kind=error.kind, path=f"{version}/{MANIFEST}", detail=_sentence(error))]
+    stored = snapshot.state.stored.get(version)
+    if stored is not None and stored.digest != manifest.digest:
+        return [Problem(kind="manifest-damaged", path=f"{version}/{MANIFEST}", detail="not the digest in the journal")]
+    directory = snapshot.layout.version(version)
+    found = {entry.path: entry for entry in walk(directory)}
+    return [
+        *_files(directory, version, manifest, found, quick=quick),
+        *(problem for problem, _ in wrong_modes(version, found.values())),
+    ]
+
+
+def _sentence(error: IntegrityError) -> str:
+    both = f" (expected {error.expected}, got {error.got})" if error.expected and error.got else ""
+    return f"{error.message}{both}"
+
+
+def _files(
+    directory: Path, version: Version, manifest: Manifest, found: dict[str, Found], *, quick: bool
+) -> Iterator[Problem]:
+    expected = {entry.path: entry for entry in manifest.files}
+    for path, entry in expected.items():
+        there, where = found.get(path), f"{version}/{path}"
+        if there is None:
+            yield Problem(kind="file-missing", path=where, detail="it is gone")
+        elif there.kind != "file":
+            yield Problem(kind="file-replaced", path=where, detail=f"it is a {there.kind}, not a file")
+        elif there.size != entry.size:
+            yield Problem(kind="file-size", path=where, detail=f"it has {there.size} bytes, not {entry.size}")
+        elif not quick:
+            try:
+                digest = file_digest(directory / path)[1]
+            except OSError as error:
+                yield Problem(kind="file-unreadable", path=where, detail=from_os(error, "read it").message)
+                continue
+            if digest != entry.digest:
+                yield Problem(kind="file-digest", path=where, detail=f"its bytes have {digest}, not {entry.digest}")
+    for path, there in found.items():
+        if there.kind != "directory" and path not in expected and path != MANIFEST:
+            yield Problem(kind="file-extra", path=f"{version}/{path}", detail=f"a {there.kind} that was not pushed")
+
+
+def wrong_modes(version: Version, found: Iterable[Found]) -> Iterator[tuple[Problem, Found]]:
+    """The files and directories that others than modelrepo may change."""
+    for there in found:
+        wrong = (there.kind == "file" and there.mode & _WRITABLE) or (
+            there.kind == "directory" and there.mode & _WRITABLE & ~DIRECTORY_MODE
+        )
+        if wrong:
+            expected = FILE_MODE if there.kind == "file" else DIRECTORY_MODE
+            detail = f"its mode is {there.mode:04o}, not {expected:04o}: others may change it"
+            yield Problem(kind="mode", path=f"{version}/{there.path}", detail=detail), there
+
+
+def structure(snapshot: Snapshot) -> list[Problem]:
+    """Check journal, links, views and what else lies there. What is doubtful is looked at again after a moment."""
+    found = problems(snapshot)
+    if all(problem.note for problem in found):
+        return found
+    time.sleep(_PAUSE_SECONDS)
+    return [problem for problem in problems(reading.take(snapshot.layout)) if problem in found or problem.note]
+
+
+def problems(snapshot: Snapshot) -> list[Problem]:
+    """What is wrong with journal, links, views and the rest, at one look."""
+    return [*_journal(snapshot), *problems_of(snapshot)]
+
+
+def _journal(snapshot: Snapshot) -> Iterator[Problem]:
+    path = f"{STATE}/{snapshot.layout.journal.name}"
+    damage = snapshot.damage or chain_damage(snapshot.parsed.lines)
+    if damage is not None:
+        yield Problem(kind="journal-damaged", path=path, detail=f"line {damage.number}: {damage.detail}")
+    elif snapshot.parsed.torn:
+        detail = f"{snapshot.parsed.torn} bytes of an unfinished record at its end; the next writing command cuts them"
+        yield Problem(kind="journal-torn", path=path, detail=detail)
+    if snapshot.raw.open is not None:
+        record = snapshot.raw.open
+        detail = f"a {record.action} (record {record.seq}) was begun and not closed; the next writing command closes it"
+        yield Problem(kind="unfinished", path=path, detail=detail)
+
+
+def problems_of(snapshot: Snapshot) -> Iterator[Problem]:
+    """What can be seen without reading any file of a version: for `status` and `verify`."""
+    yield from _links(snapshot)
+    yield from _views(snapshot)
+    if snapshot.damage is None:
+        for version in sorted(snapshot.state.stored.keys() - snapshot.tree.versions):
+            yield Problem(kind="version-lost", path=str(version), detail="its directory is gone without a record")
+    for name in snapshot.foreign:
+        yield Problem(kind="foreign", path=name, detail="not modelrepo's; it is never touched", note=True)
+    yield from _leftovers(snapshot.layout)
+
+
+def _links(snapshot: Snapshot) -> Iterator[Problem]:
+    for channel, target in snapshot.channels.items():
+        link = snapshot.tree.links.get(channel)
+        stack = snapshot.state.stacks.get(channel, ())
+        if link is None:
+            was = f"; it named {stack[-1]}" if stack else ""
+            yield Problem(kind="channel-missing", path=channel, detail=f"its link is gone{was}")
+        elif target is None:
+            yield Problem(kind="channel-dangling", path=channel, detail=f"it says {link.text!a}: no version")
+        else:
+            if not link.relative:
+                yield Problem(kind="link-absolute", path=channel, detail=f"it says {link.text!a}, not {target}")
+            if snapshot.damage is None and stack[-1:] != (target,):
+                by = f"it was moved by hand to {target}; the next writing command records it"
+                yield Problem(kind="unrecorded", path=channel, detail=by)
+    for name, link in sorted(snapshot.tree.links.items()):
+        if not link.is_channel:
+            detail = f"a link that is no channel; it says {link.text!a}"
+            yield Problem(kind="foreign", path=name, detail=detail, note=True)
+
+
+def _views(snapshot: Snapshot) -> Iterator[Problem]:
+    base = snapshot.layout.serving.name
+    for channel, target in snapshot.channels.items():
+        view = snapshot.views.get(channel)
+        if target is None:
+            continue
+        there = sorted(view.versions) if view is not None else []
+        if there != [target]:
+            names = ", ".join(map(str, there)) or "nothing"
+            yield Problem(kind="view", path=f"{base}/{channel}", detail=f"it serves {names}, not {target}")
+    for channel, view in sorted(snapshot.views.items()):
+        if channel not in snapshot.channels:
+            yield Problem(kind="foreign", path=f"{base}/{channel}", detail="a view of no channel", note=True)
+        for name in view.others:
+            detail = "not modelrepo's; TensorFlow Serving tries to load it if its name is a number"
+            yield Problem(kind="foreign", path=f"{base}/{channel}/{name}", detail=detail, note=not name.isdecimal())
+
+
+def _leftovers(layout: Layout) -> Iterator[Problem]:
+    """What crashed commands left in staging and trash: not held by anybody."""
+    for directory in (layout.staging, layout.trash):
+        try:
+            names = sorted(os.listdir(directory))
+        except (PermissionError, FileNotFoundError):
+            continue  # readers may not look; `verify` of the owner does
+        for name in names:
+            yield Problem(
+                kind="leftover",
+                path=f"{STATE}/{directory.name}/{name}",
+                detail="of a command that runs, or crashed; cleanup deletes it when nobody holds it",
+                note=True,
+            )

@@ -1,0 +1,224 @@
+"""What every writing command does around its own work: lock, recover, record.
+
+A change is intent → commit → outcome, each record synced, under the lock. Recovery comes first: it closes what an
+earlier command left open, by what the tree says; it records what somebody moved by hand; it lets the views follow. It
+never moves a channel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from modelrepo.core.config import Config
+from modelrepo.core.history import State, fold, judge
+from modelrepo.core.layout import Layout, view_target
+from modelrepo.core.records import Action, Phase, Record
+from modelrepo.core.refs import Version
+from modelrepo.core.units import parse_seconds
+from modelrepo.errors import SystemRefusedError
+from modelrepo.fs import ballast, durable, machine, native
+from modelrepo.fs.journal import Journal
+from modelrepo.fs.locks import WriterLock
+from modelrepo.fs.look import read_tree, read_view
+from modelrepo.repository import snapshot as reading
+
+LOCK_SECONDS = 30.0
+
+
+class Writer:
+    """A writer that holds the lock and has recovered.
+
+    Attributes:
+        layout: Where.
+        lock: The lock; check it before a commit.
+        config: The settings.
+    """
+
+    def __init__(self, layout: Layout, lock: WriterLock) -> None:
+        self.layout = layout
+        self.lock = lock
+        self.config: Config = reading.read_config(layout)
+        self._parsed = reading.read_journal_of(layout)
+        if self._parsed.damage is not None:
+            raise reading.journal_damaged(layout, self._parsed.damage)
+        self._journal = Journal(layout.journal, layout.ballast, self._parsed)
+        self._state = fold(line.record for line in self._parsed.lines)
+
+    @property
+    def state(self) -> State:
+        """The journal's sum, with what this writer has recorded."""
+        return self._state
+
+    def snapshot(self) -> reading.Snapshot:
+        """Look at the tree again, with the journal as it is now."""
+        return reading.Snapshot(
+            self.layout, self.config, read_tree(self.layout), self._parsed, self._state, self._state
+        )
+
+    def record(self, phase: Phase, action: Action, **fields: Any) -> Record:  # noqa: ANN401 - a record's fields
+        """Append a record and sync it."""
+        now = machine.now()
+        values: dict[str, Any] = {"time": now.time, "actor": machine.actor(), **fields}
+        record = Record(
+            seq=self._journal.next_seq,
+            boot=now.boot,
+            uptime=now.uptime,
+            phase=phase,
+            action=action,
+            prev=self._journal.head,
+            **values,
+        )
+        written = self._journal.append(record)
+        self._state = fold([written], self._state)
+        return written
+
+    def close(self, intent: Record, phase: Phase, *, recovered: bool | None = None) -> None:
+        """Record an intent's outcome."""
+        kept = intent.model_dump(
+            include={"channel", "origin", "to", "version", "token", "digest", "manifest_digest", "size", "files"}
+            | {"steps", "breaking", "reason"}
+        )
+        if recovered:
+            kept |= {"actor": intent.actor, "recorded_by": machine.actor()}
+        self.record(phase, intent.action or "external", intent=intent.seq, recovered=recovered, **kept)
+
+    def give_up(self, intent: Record) -> None:
+        """Record that an intent's commit did not happen; where that fails too, the next writer's recovery does it."""
+        with contextlib.suppress(OSError):
+            self.close(intent, "aborted")
+
+    def temporary(self) -> Path:
+        """A fresh name in staging."""
+        return self.layout.staging / token("tmp")
+
+    def next_number(self) -> int:
+        """The number of the next version: above every one in a record or a name."""
+        names = (Version.from_name(name) for name in os.listdir(self.layout.root))
+        return max([self._state.highest, *(version.number for version in names if version is not None)]) + 1
+
+    def recover(self) -> None:
+        """Close, record and heal what others left. Only a comfort may fail here, not a promise."""
+        durable.sync_directory(self.layout.root)
+        tree = read_tree(self.layout)
+        if self._state.open is not None:
+            intent = self._state.open
+            if intent.action == "cleanup":
+                durable.sync_directory(self.layout.trash)
+            verdict = judge(intent, reading.evidence(self.layout, tree, intent))
+            self.close(intent, verdict, recovered=True)
+        for name, version in tree.channels().items():
+            stack = self._state.stacks.get(name, ())
+            if version in self._state.stored and version is not None and stack[-1:] != (version,):
+                link = tree.links[name]
+                self.record(
+                    "done",
+                    "external",
+                    channel=name,
+                    origin=stack[-1] if stack else None,
+                    to=version,
+                    actor=machine.owner(link.owner),
+                    time=datetime.fromtimestamp(link.changed, UTC),
+                    recorded_by=machine.actor(),
+                )
+        for name, version in tree.channels().items():
+            if version in self._state.stored and version is not None:
+                with contextlib.suppress(OSError):  # `status` and `verify` name a view that does not follow
+                    self.follow(name, version)
+        self._journal.trim(self._parsed.torn)
+        ballast.replenish(self.layout.ballast)
+
+    def follow(self, channel: str, version: Version) -> None:
+        """Let a channel's view name its target, and sync it.
+
+        The view is never empty and never dangling: the new number is on the disk before the old one goes; a first view
+        appears whole.
+        """
+        path = self.layout.view(channel)
+        view = read_view(path)
+        name = str(version.number)
+        if view is None:
+            self._first_view(path, name, version)
+            return
+        if version not in view.versions:
+            ballast.with_room(self.layout.ballast, lambda: durable.add_link(path / name, view_target(version)))
+            durable.sync_directory(path)
+        stale = view.versions - {version}
+        for old in stale:
+            durable.remove_link(path / str(old.number))
+        if stale:
+            durable.sync_directory(path)
+
+    def _first_view(self, path: Path, name: str, version: Version) -> None:
+        def build() -> None:
+            staged = self.temporary()
+            durable.make_directory(staged, 0o755)
+            durable.add_link(staged / name, view_target(version))
+            durable.sync_directory(staged)
+            if durable.make_directory(path.parent, 0o755):
+                durable.sync_directory(self.layout.root)
+            durable.rename_new(staged, path)
+            durable.sync_directory(path.parent)
+
+        ballast.with_room(self.layout.ballast, build)
+
+
+def token(prefix: str) -> str:
+    """A fresh name for a directory in staging or trash."""
+    return f"{prefix}-{secrets.token_hex(8)}"
+
+
+@contextlib.contextmanager
+def writing(layout: Layout, timeout: float | None) -> Iterator[Writer]:
+    """Hold the lock and recover.
+
+    Args:
+        layout: Where.
+        timeout: Seconds to wait for the lock; None for `MODELREPO_LOCK_TIMEOUT` or 30.
+
+    Raises:
+        NoRepositoryError: There is none.
+        BusyError: Somebody holds the lock.
+        IntegrityError: The journal or the settings cannot be used.
+        SystemRefusedError: The file system is none on which the promises hold.
+    """
+    reading.read_config(layout)
+    check_file_system(layout.root)
+    with WriterLock.hold(layout.lock, lock_seconds(timeout)) as lock:
+        writer = Writer(layout, lock)
+        writer.recover()
+        yield writer
+
+
+def lock_seconds(timeout: float | None, default: float = LOCK_SECONDS) -> float:
+    """How long to wait for the lock: as asked, else as the environment says, else the default.
+
+    Raises:
+        RequestError: The environment's value is no duration.
+    """
+    if timeout is not None:
+        return timeout
+    text = os.environ.get("MODELREPO_LOCK_TIMEOUT", "")
+    return parse_seconds(text) if text else default
+
+
+def check_file_system(path: Path) -> None:
+    """Refuse to write where renames, syncs and locks are not known to keep the promises.
+
+    Raises:
+        SystemRefusedError: The file system is NFS, SMB, FUSE or unknown.
+    """
+    name, known = native.file_system(str(path))
+    if not known:
+        raise SystemRefusedError(
+            f"writing on a file system of type {name} is refused: {path}",
+            kind="file-system",
+            expected=", ".join(native.KNOWN_FILE_SYSTEMS.values()),
+            got=name,
+            hint="keep the repository on a local disk; reading works anywhere",
+        )
