@@ -113,7 +113,7 @@ def command(name: str) -> Callable[[Callable[..., Answer]], Callable[..., Answer
     return declare
 
 
-def _version(value: bool) -> None:  # noqa: FBT001 - Typer calls it so
+def _version(value: bool) -> None:
     if value:
         typer.echo(f"modelrepo {__version__}")
         raise typer.Exit
