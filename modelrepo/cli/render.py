@@ -201,5 +201,6 @@ def cleanup(result: results.CleanupResult) -> str:
     lines += [f"delete  {version}" for version in reversed(result.removed)]
     lines.append(f"would delete {_count(len(result.removed), 'version')}: {format_size(result.freed)}")
     if result.unseen:
-        lines.append(f"{_count(result.unseen, 'process')} of others could not be looked at for open files")
+        plural = "" if result.unseen == 1 else "es"
+        lines.append(f"{result.unseen} process{plural} could not be looked at for open files")
     return printable("\n".join(lines))

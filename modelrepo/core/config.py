@@ -56,8 +56,8 @@ class Config(Value):
     """All settings."""
 
     format: Literal[1]
-    retention: Retention = Retention()
-    gates: Gates = Gates()
+    retention: Retention = Field(default_factory=Retention)
+    gates: Gates = Field(default_factory=Gates)
 
 
 #: What `init` writes.

@@ -23,9 +23,12 @@ TEXT_LIMIT = 4096
 
 
 class Value(BaseModel):
-    """A frozen value without surprises: unknown fields are errors."""
+    """A frozen value without surprises: unknown fields are errors.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    Its validator is built when it is first used, not at import: most commands use a few of the many values.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
 
 def format_time(moment: datetime) -> str:

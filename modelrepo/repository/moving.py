@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from modelrepo.core.history import Stack
 from modelrepo.core.layout import Layout
-from modelrepo.core.refs import NumberRef, Ref, Version
+from modelrepo.core.refs import LATEST, NumberRef, Ref, Version
 from modelrepo.core.signatures import Change, compare
 from modelrepo.errors import IntegrityError, NotFoundError, RefusedError, UnconfirmedError, from_os
 from modelrepo.fs import ballast, durable
@@ -107,23 +107,28 @@ def plan_promote(snapshot: Snapshot, ref: Ref, request: Request) -> Move:
         raise RefusedError(
             f"{to} is not promoted again by a push: {channel} left it by a rollback",
             kind="rolled-back",
-            hint=f"if it should go live after all: `modelrepo promote {to} --channel {channel}`",
+            hint=f"if it should go live after all: `modelrepo promote {to}{_option(channel)}`",
         )
     if snapshot.config.gates.breaking == "off":
         return Move(channel, origin, to, None, None)
     breaking, warnings = _breaking(snapshot, origin, to)
     if breaking and snapshot.config.gates.breaking == "refuse" and not request.allow_breaking:
         raise RefusedError(
-            f"{to} breaks callers of {channel} ({origin}): " + "; ".join(change.text for change in breaking),
+            f"{to} breaks callers of {channel} ({origin}):" + "".join(f"\n    {change.text}" for change in breaking),
             kind="breaking",
             expected=f"what callers of {origin} use",
             got=f"{len(breaking)} breaking change{'s' if len(breaking) > 1 else ''}",
-            hint=f"change the callers first, then `modelrepo promote {to} --channel {channel} --allow-breaking`",
+            hint=f"change the callers first, then `modelrepo promote {to}{_option(channel)} --allow-breaking`",
             partial=MoveResult(channel=channel, origin=origin, to=to, changed=False, breaking=breaking),
         )
     if breaking and snapshot.config.gates.breaking == "warn":
         warnings += tuple(change.text for change in breaking)
     return Move(channel, origin, to, None, breaking, warnings)
+
+
+def _option(channel: str) -> str:
+    """How a command names the channel."""
+    return "" if channel == LATEST else f" --channel {channel}"
 
 
 def _breaking(
@@ -168,7 +173,7 @@ def plan_rollback(snapshot: Snapshot, channel: str, steps: int, to: Ref | None) 
             kind="nothing-to-roll-back-to",
             expected=f"{steps} target{'s' if steps > 1 else ''} beneath the present one",
             got=max(0, len(stack) - 1),
-            hint=f"`modelrepo promote REF --channel {channel}` moves it to any version",
+            hint=f"`modelrepo promote REF{_option(channel)}` moves it to any version",
         )
     target = stack[-1 - steps]
     _require_there(snapshot, channel, stack, steps)
@@ -187,7 +192,7 @@ def _steps_to(snapshot: Snapshot, channel: str, stack: Stack, to: Ref) -> int:
         kind="not-on-the-stack",
         expected="one of " + ", ".join(map(str, reversed(stack[:-1]))) if len(stack) > 1 else "a former target",
         got=target,
-        hint=f"use promote: `modelrepo promote {target} --channel {channel}`",
+        hint=f"use promote: `modelrepo promote {target}{_option(channel)}`",
     )
 
 
@@ -197,9 +202,9 @@ def _require_there(snapshot: Snapshot, channel: str, stack: Stack, steps: int) -
         return
     next_steps = next((count for count in range(steps + 1, len(stack)) if stack[-1 - count] in snapshot.present), None)
     if next_steps is None:
-        hint = f"`modelrepo promote REF --channel {channel}` moves it to any version that is there"
+        hint = f"`modelrepo promote REF{_option(channel)}` moves it to any version that is there"
     else:
-        command = f"modelrepo rollback --channel {channel} --to {stack[-1 - next_steps]}"
+        command = f"modelrepo rollback{_option(channel)} --to {stack[-1 - next_steps]}"
         hint = f"the next candidate is {stack[-1 - next_steps]}: `{command}`"
     raise IntegrityError(
         f"{target}, where {channel} would go, is gone without a record", kind="version-lost", hint=hint

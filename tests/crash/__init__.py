@@ -1,0 +1,1 @@
+"""Every change, killed at its system calls."""
