@@ -11,8 +11,9 @@ from modelrepo.cli import render
 from modelrepo.cli.answers import Answer
 from modelrepo.cli.app import Run, command
 from modelrepo.cli.changing import MemoryOption, RefArgument, TimeoutOption, pairs
+from modelrepo.core.refs import looks_like_path
 from modelrepo.core.units import parse_duration, parse_size
-from modelrepo.errors import IntegrityError, ModelRepoError
+from modelrepo.errors import IntegrityError, NoRepositoryError, NotFoundError, RequestError
 from modelrepo.repository import Repository, serving_config
 
 LimitOption = Annotated[int | None, typer.Option("--limit", metavar="N", help="At most N.")]
@@ -52,8 +53,8 @@ def inspect(
             load_timeout=parse_duration(load_timeout),
             load_memory=None if load_memory is None else parse_size(load_memory),
         )
-    except ModelRepoError as error:
-        if error.hint is None and os.path.isdir(target) and "/" not in target:
+    except (NotFoundError, NoRepositoryError, RequestError) as error:
+        if not looks_like_path(target) and os.path.isdir(target):
             error.hint = f"did you mean ./{target}?"
         raise
     return Answer(result, render.inspection(result), "\n".join(result.signatures))

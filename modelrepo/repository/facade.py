@@ -381,7 +381,7 @@ def _reason(reason: str | None) -> str | None:
 
 
 def _limit(limit: int | None) -> int | None:
-    _at_least("limit", limit, 0)
+    _at_least("limit", limit, 1)
     return limit
 
 

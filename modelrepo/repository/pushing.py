@@ -214,7 +214,7 @@ def _commit(layout: Layout, staged: _Staged, place: Path, options: Options, time
         if not options.allow_duplicate:
             unread = _same(reading.take(layout), digest) - sound - damaged
             for version in sorted(unread):
-                problems = verifying.contents(reading.take(layout), version)
+                problems = verifying.checked(reading.take(layout), version)
                 (damaged if problems else sound).add(version)
                 if problems:
                     warnings.append(f"{version} has the same content, but is damaged: {problems[0].detail}")

@@ -43,6 +43,8 @@ def summaries(layout: Layout, limit: int | None, labels: Mapping[str, str]) -> t
         if limit is not None and len(found) >= limit:
             break
         summary = _summary(snapshot, version)
+        if summary.problem is not None and version not in reading.take(layout).present:
+            continue  # a cleanup was faster
         if all((summary.labels or {}).get(key) == value for key, value in labels.items()):
             found.append(summary)
     return tuple(found)
@@ -89,8 +91,14 @@ def show(layout: Layout, ref: Ref) -> VersionDetails:
     if isinstance(ref, NumberRef) and ref.version in snapshot.state.removed:
         return _removed(snapshot, ref.version)
     version = snapshot.resolve(ref)
+    try:
+        manifest = snapshot.manifest(version)
+    except IntegrityError:
+        if version in reading.take(layout).present:
+            raise
+        return show(layout, ref)  # a cleanup was faster
     return _details(
-        snapshot.manifest(version),
+        manifest,
         snapshot.manifest_bytes(version),
         channels=snapshot.channels_of(version),
         pinned=version in snapshot.state.pins,

@@ -38,7 +38,7 @@ def verify(layout: Layout, refs: Sequence[Ref], *, quick: bool, repaired: tuple[
     versions = sorted({snapshot.resolve(ref) for ref in refs} if refs else snapshot.present)
     findings = [] if refs else structure(snapshot)
     for version in versions:
-        findings += _leased_contents(snapshot, version, quick=quick)
+        findings += checked(snapshot, version, quick=quick)
     found = (*repaired, *findings)
     return VerifyResult(
         ok=all(problem.note or problem.repaired for problem in found),
@@ -47,7 +47,7 @@ def verify(layout: Layout, refs: Sequence[Ref], *, quick: bool, repaired: tuple[
     )
 
 
-def _leased_contents(snapshot: Snapshot, version: Version, *, quick: bool) -> list[Problem]:
+def checked(snapshot: Snapshot, version: Version, *, quick: bool = False) -> list[Problem]:
     """Check one version while holding a lease, so that no cleanup deletes it meanwhile."""
     try:
         hold = lease(snapshot.layout, version)

@@ -1,0 +1,73 @@
+"""What the README shows is what the program prints."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[2]
+ROOT = "/models/ranker"
+#: What differs from run to run, and the spaces by which columns follow it.
+VARYING = (
+    (re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}"), "TIME"),
+    (re.compile(r"\b\S+@\S+"), "WHO"),
+    (re.compile(r"^\d+ process(es)? could not be looked at.*\n", re.MULTILINE), ""),
+    (re.compile(r" +"), " "),
+)
+
+
+def tour() -> list[tuple[str, str]]:
+    """The commands of the README's console block, each with the output printed below it."""
+    text = (TOP / "README.md").read_text()
+    block = re.search(r"```console\n(.*?)```", text, re.DOTALL)
+    assert block
+    parts = re.split(r"^\$ (.*)\n", block[1], flags=re.MULTILINE)[1:]
+    return list(zip(parts[::2], parts[1::2], strict=True))
+
+
+def plain(text: str) -> str:
+    for pattern, word in VARYING:
+        text = pattern.sub(word, text)
+    return text
+
+
+@pytest.mark.tensorflow
+def test_the_tour_prints_what_it_says(tmp_path: Path) -> None:
+    root = str(tmp_path / "ranker")
+    environment = {**os.environ, "MODELREPO_REPO": root}
+    ran = 0
+    for command, expected in tour():
+        words = shlex.split(command.replace(ROOT, root))
+        if words[0] == "export":
+            continue
+        if words[0] == "modelrepo":
+            words = [sys.executable, "-m", *words]
+        done = subprocess.run(words, check=False, capture_output=True, text=True, cwd=TOP, env=environment, timeout=300)
+        assert done.returncode == 0, (command, done.stderr)
+        assert plain(done.stdout.replace(root, ROOT)) == plain(expected), command
+        ran += 1
+    assert ran >= 10
+
+
+def test_every_command_of_the_readme_and_the_docs_exists() -> None:
+    help_text = subprocess.run(
+        [sys.executable, "-m", "modelrepo", "--help"], check=True, capture_output=True, text=True, timeout=60
+    ).stdout
+    known = set(re.findall(r"^  ([a-z-]+)  ", help_text, re.MULTILINE))
+    pages = [TOP / "README.md", TOP / "CHANGELOG.md", *(TOP / "docs").rglob("*.md")]
+    for page in pages:
+        text = re.sub(r"--repo \S+ ", "", page.read_text())
+        used = set(re.findall(r"`(?:\w+=\$\()?modelrepo (?:-q )?([a-z][a-z-]*)", text))
+        assert used <= known, (page, used - known)
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in [TOP / "README.md", TOP / "CONTRIBUTING.md", *(TOP / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), (page, target)
