@@ -5,17 +5,19 @@ Nothing that came from a model, a name or a person reaches a terminal raw.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 from modelrepo.core.values import Value
 from modelrepo.errors import ModelRepoError, UnconfirmedError
 
 _WIDE = 100_000
+_USUAL_COLUMNS = 80
 
 
 @dataclass(frozen=True)
@@ -68,16 +70,25 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequenc
     from rich.table import Table
     from rich.text import Text
 
-    width = None if sys.stdout.isatty() else _WIDE
+    terminal = sys.stdout is not None and sys.stdout.isatty()
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for index, heading in enumerate(headings):
         grid.add_column(heading, justify="right" if index in right else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(Text(printable(cell)) for cell in row))
-    console = Console(width=width, highlight=False)
-    with console.capture() as capture:
-        console.print(grid)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+    page = io.StringIO()
+    Console(file=page, width=_columns() if terminal else _WIDE, force_terminal=terminal, highlight=False).print(grid)
+    return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
+
+
+def _columns() -> int:
+    """The terminal's width."""
+    if os.environ.get("COLUMNS", "").isdecimal():
+        return max(1, int(os.environ["COLUMNS"]))
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or _USUAL_COLUMNS
+    except OSError:
+        return _USUAL_COLUMNS
 
 
 def document(result: Value | Sequence[Value] | None, error: ModelRepoError | None, code: int) -> str:
@@ -119,15 +130,20 @@ def complaint(error: ModelRepoError) -> str:
 
 
 def say(text: str, *, to_error: bool = False) -> None:
-    """Print lines; nothing for an empty text. A reader that went away is no error."""
-    if not text:
+    """Print lines; nothing for an empty text. A reader that went away is no error.
+
+    Raises:
+        OSError: Standard output cannot be written: the disk behind it is full, say.
+    """
+    stream: TextIO | None = sys.stderr if to_error else sys.stdout
+    if not text or stream is None:  # Python has no stream where the descriptor was closed
         return
-    stream = sys.stderr if to_error else sys.stdout
+    data = text.encode(stream.encoding or "ascii", "backslashreplace").decode(stream.encoding or "ascii")
     try:
-        stream.write(text + "\n")
+        stream.write(data + "\n")
         stream.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        # What is still in the buffer would fail again when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    except UnicodeEncodeError:
-        stream.write(text.encode("ascii", "backslashreplace").decode() + "\n")
-        stream.flush()
+        if not to_error and not isinstance(error, BrokenPipeError):
+            raise

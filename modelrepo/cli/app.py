@@ -66,7 +66,10 @@ class Run:
             return self.repo
         if named := os.environ.get("MODELREPO_REPO"):
             return named
-        here = Path.cwd()
+        try:
+            here = Path.cwd()
+        except FileNotFoundError:  # somebody deleted it under us
+            return DEFAULT_ROOT
         above = (place for place in (here, *here.parents) if (place / STATE).is_dir())
         return str(next(above, DEFAULT_ROOT))
 

@@ -12,7 +12,7 @@ import typer
 from modelrepo.cli import exits
 from modelrepo.cli.answers import Answer, Style, complaint, document, say
 from modelrepo.cli.app import app
-from modelrepo.errors import ModelRepoError
+from modelrepo.errors import ModelRepoError, from_os
 
 
 class _TerminatedError(BaseException):
@@ -39,6 +39,14 @@ def run(arguments: list[str]) -> int:
     Returns:
         The exit code.
     """
+    try:
+        return _run(arguments)
+    except OSError as error:  # the answer could not be written
+        say(complaint(from_os(error, "write the answer")), to_error=True)
+        return exits.UNEXPECTED
+
+
+def _run(arguments: list[str]) -> int:
     before_dashes = arguments[: arguments.index("--")] if "--" in arguments else arguments
     style = Style(json="--json" in before_dashes)
     try:
@@ -53,6 +61,8 @@ def run(arguments: list[str]) -> int:
         return _fail(_stopped("interrupted"), style, exits.INTERRUPTED)
     except _TerminatedError:
         return _fail(_stopped("terminated"), style, exits.TERMINATED)
+    except OSError:
+        raise  # operations wrap their own: this is a help text that could not be written
     except Exception as error:  # noqa: BLE001 - whatever it is, nobody gets a traceback
         return _fail(_unexpected(error), style, exits.UNEXPECTED)
     if isinstance(answered, tuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -19,6 +20,35 @@ from modelrepo.fs import durable
 
 #: Everything may go that no other rule keeps.
 NO_AGES = {"keep_last": 0, "keep_rollback": 1, "min_age": timedelta(0), "grace": timedelta(0)}
+
+
+@pytest.fixture(scope="session")
+def _template(tmp_path_factory: pytest.TempPathFactory, samples: Path) -> Path:
+    """A repository with v1, v2 and v3 and the exports that they came from, made once."""
+    place = tmp_path_factory.mktemp("template")
+    repository = Repository(place / "ranker")
+    repository.init()
+    for text in ("one", "two", "three"):
+        source = place / "exports" / text
+        shutil.copytree(samples / "tf1_linear", source)
+        (source / "assets.extra").mkdir()
+        (source / "assets.extra" / "note.txt").write_text(text)
+        repository.push(source, load=False)
+    return place
+
+
+@pytest.fixture
+def filled(repository: Repository, tmp_path: Path, _template: Path) -> Repository:
+    """A repository with v1, v2 and v3, none promoted: a copy of one, since a push takes a tenth of a second."""
+    shutil.rmtree(repository.root)
+    shutil.copytree(_template, tmp_path, symlinks=True, dirs_exist_ok=True)
+    return repository
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The committed SavedModels."""
+    return Path(__file__).parents[2] / "sample_models"
 
 
 @pytest.fixture

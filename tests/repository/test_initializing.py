@@ -47,7 +47,7 @@ def test_the_tree_is_the_promised_one_whatever_the_umask(tmp_path: Path, umask: 
     assert os.listdir(layout.staging) == os.listdir(layout.trash) == []
 
 
-def test_the_ballast_is_sixteen_pieces_of_64_kib(repository: Repository, layout: Layout) -> None:
+def test_the_ballast_is_sixteen_pieces_of_64_kib(layout: Layout) -> None:
     assert [path.stat().st_size for path in layout.ballast.iterdir()] == [65536] * 16
 
 
