@@ -14,7 +14,7 @@ from modelrepo.cli.changing import MemoryOption, RefArgument, TimeoutOption, pai
 from modelrepo.core.refs import looks_like_path
 from modelrepo.core.units import parse_duration, parse_size
 from modelrepo.errors import IntegrityError, NoRepositoryError, NotFoundError, RequestError
-from modelrepo.repository import Repository, serving_config
+from modelrepo.repository import Repository
 
 LimitOption = Annotated[int | None, typer.Option("--limit", metavar="N", help="At most N.")]
 
@@ -107,6 +107,8 @@ def serving_configuration(
     ] = None,
 ) -> Answer:
     """Print TensorFlow Serving's configuration for the channels."""
+    from modelrepo.repository.many import serving_config
+
     result = serving_config([Repository(root) for root in roots or [run.root]], name=name, base_path=base_path)
     notes = () if result.models else ("no channel has a view yet: promote a version first",)
     return Answer(result, result.config.rstrip("\n"), "\n".join(result.models), notes)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 from modelrepo.core.layout import Layout
-from modelrepo.core.refs import LATEST, Ref, Version, parse_channel, parse_ref
+from modelrepo.core.refs import LATEST, Version, parse_channel
 from modelrepo.core.values import check_labels, check_metrics, check_text
-from modelrepo.errors import RequestError, from_os
+from modelrepo.errors import RequestError
 from modelrepo.repository import results
+from modelrepo.repository.border import border, counted, parsed, require, said
 from modelrepo.repository.moving import Request
 
 LOAD_TIMEOUT = timedelta(minutes=5)
@@ -63,7 +63,7 @@ class Repository:
         """
         from modelrepo.repository import initializing
 
-        with _border("make the repository"):
+        with border("make the repository"):
             return initializing.init(self._layout, self._timeout)
 
     def push(
@@ -117,7 +117,7 @@ class Repository:
 
         promotion = None
         if promote:
-            promotion = Request(parse_channel(channel), _reason(reason), allow_breaking, automatic=True)
+            promotion = Request(parse_channel(channel), said(reason), allow_breaking, automatic=True)
         options = pushing.Options(
             message=None if message is None else check_text(message, "the message"),
             labels=check_labels(dict(labels or {})),
@@ -130,7 +130,7 @@ class Repository:
             allow_duplicate=allow_duplicate,
             promotion=promotion,
         )
-        with _border("push"):
+        with border("push"):
             return pushing.push(self._layout, Path(source), options, self._timeout)
 
     def list(
@@ -144,15 +144,15 @@ class Repository:
         """
         from modelrepo.repository import querying
 
-        with _border("list the versions"):
-            return querying.summaries(self._layout, _limit(limit), labels or {})
+        with border("list the versions"):
+            return querying.summaries(self._layout, counted(limit), labels or {})
 
     def show(self, ref: str | Version) -> results.VersionDetails:
         """One version: its manifest and its state, also after it was deleted."""
         from modelrepo.repository import querying
 
-        with _border("show the version"):
-            return querying.show(self._layout, _ref(ref))
+        with border("show the version"):
+            return querying.show(self._layout, parsed(ref))
 
     def inspect(
         self, target: str, *, load: bool = False, load_timeout: timedelta = LOAD_TIMEOUT, load_memory: int | None = None
@@ -171,7 +171,7 @@ class Repository:
         """
         from modelrepo.repository import querying
 
-        with _border("inspect the model"):
+        with border("inspect the model"):
             seconds = load_timeout.total_seconds()
             return querying.inspect(self._layout, target, load=load, seconds=seconds, memory=load_memory)
 
@@ -203,9 +203,9 @@ class Repository:
         """
         from modelrepo.repository import moving
 
-        request = Request(parse_channel(channel), _reason(reason), allow_breaking)
-        with _border("promote"):
-            return moving.promote(self._layout, _ref(ref), request, dry_run=dry_run, timeout=self._timeout)
+        request = Request(parse_channel(channel), said(reason), allow_breaking)
+        with border("promote"):
+            return moving.promote(self._layout, parsed(ref), request, dry_run=dry_run, timeout=self._timeout)
 
     def rollback(
         self,
@@ -235,9 +235,9 @@ class Repository:
             raise RequestError("steps and to exclude each other", kind="options-exclude")
         if steps is not None and steps < 1:
             raise RequestError("a rollback goes at least one step", kind="steps-malformed", expected=1, got=steps)
-        request = Request(parse_channel(channel), _reason(reason))
-        target = None if to is None else _ref(to)
-        with _border("roll back"):
+        request = Request(parse_channel(channel), said(reason))
+        target = None if to is None else parsed(to)
+        with border("roll back"):
             return moving.rollback(
                 self._layout, request, steps=steps or 1, to=target, dry_run=dry_run, timeout=self._timeout
             )
@@ -251,23 +251,23 @@ class Repository:
         """
         from modelrepo.repository import querying
 
-        with _border("read the history"):
+        with border("read the history"):
             name = None if channel is None else parse_channel(channel)
-            return querying.history(self._layout, name, _limit(limit))
+            return querying.history(self._layout, name, counted(limit))
 
     def status(self) -> results.Status:
         """Channels, where a rollback would lead, space, problems."""
         from modelrepo.repository import querying
 
-        with _border("read the status"):
+        with border("read the status"):
             return querying.status(self._layout)
 
     def path(self, ref: str | Version) -> results.PathResult:
         """Where a version is. Resolve once and read below that path: a channel may move meanwhile."""
         from modelrepo.repository import querying
 
-        with _border("find the version"):
-            return querying.path(self._layout, _ref(ref))
+        with border("find the version"):
+            return querying.path(self._layout, parsed(ref))
 
     def verify(
         self, refs: Sequence[str | Version] = (), *, quick: bool = False, repair: bool = False
@@ -286,24 +286,24 @@ class Repository:
         """
         from modelrepo.repository import repairing, verifying
 
-        with _border("verify"):
-            parsed = [_ref(ref) for ref in refs]
+        with border("verify"):
+            wanted = [parsed(ref) for ref in refs]
             repaired = repairing.repair(self._layout, self._timeout) if repair else ()
-            return verifying.verify(self._layout, parsed, quick=quick, repaired=repaired)
+            return verifying.verify(self._layout, wanted, quick=quick, repaired=repaired)
 
     def pin(self, ref: str | Version, *, reason: str | None = None) -> results.PinResult:
         """Keep a version for ever."""
         from modelrepo.repository import pinning
 
-        with _border("pin"):
-            return pinning.pin(self._layout, _ref(ref), _reason(reason), self._timeout)
+        with border("pin"):
+            return pinning.pin(self._layout, parsed(ref), said(reason), self._timeout)
 
     def unpin(self, ref: str | Version) -> results.PinResult:
         """Keep a version no longer than retention says."""
         from modelrepo.repository import pinning
 
-        with _border("unpin"):
-            return pinning.unpin(self._layout, _ref(ref), self._timeout)
+        with border("unpin"):
+            return pinning.unpin(self._layout, parsed(ref), self._timeout)
 
     def cleanup(
         self,
@@ -329,11 +329,11 @@ class Repository:
         """
         from modelrepo.repository import cleaning
 
-        _at_least("keep_last", keep_last, 0)
-        _at_least("keep_rollback", keep_rollback, 1)
+        require("keep_last", keep_last, 0)
+        require("keep_rollback", keep_rollback, 1)
         given = {"keep_last": keep_last, "keep_rollback": keep_rollback, "min_age": min_age, "grace": grace}
         rules: dict[str, object] = {name: value for name, value in given.items() if value is not None}
-        with _border("clean up"):
+        with border("clean up"):
             return cleaning.cleanup(self._layout, rules, dry_run=dry_run, timeout=self._timeout)
 
     def serving_config(self, *, name: str | None = None, base_path: str | None = None) -> results.ServingConfig:
@@ -343,48 +343,7 @@ class Repository:
             name: The model's name; None for the root's.
             base_path: The root as the server sees it; None for the root.
         """
-        return serving_config([self], name=name, base_path=base_path)
+        from modelrepo.repository import querying
 
-
-def serving_config(
-    repositories: Sequence[Repository], *, name: str | None = None, base_path: str | None = None
-) -> results.ServingConfig:
-    """One configuration for several repositories: TensorFlow Serving takes a single list of models.
-
-    Args:
-        repositories: Which.
-        name: As `Repository.serving_config`, for a single one.
-        base_path: For several, the directory that holds them all as the server sees it.
-    """
-    from modelrepo.repository import querying
-
-    with _border("read the channels"):
-        layouts = [Layout(repository.root) for repository in repositories]
-        return querying.serving_config(layouts, name, base_path)
-
-
-@contextlib.contextmanager
-def _border(doing: str) -> Iterator[None]:
-    """No `OSError` leaves the library unwrapped."""
-    try:
-        yield
-    except OSError as error:
-        raise from_os(error, doing) from error
-
-
-def _ref(ref: str | Version) -> Ref:
-    return parse_ref(str(ref))
-
-
-def _reason(reason: str | None) -> str | None:
-    return None if reason is None else check_text(reason, "the reason")
-
-
-def _limit(limit: int | None) -> int | None:
-    _at_least("limit", limit, 1)
-    return limit
-
-
-def _at_least(name: str, value: int | None, least: int) -> None:
-    if value is not None and value < least:
-        raise RequestError(f"{name} is too small", kind="number-malformed", expected=f"at least {least}", got=value)
+        with border("read the channels"):
+            return querying.serving_config([self._layout], name, base_path)

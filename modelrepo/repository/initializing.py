@@ -15,8 +15,8 @@ from modelrepo.errors import IntegrityError, RefusedError
 from modelrepo.fs import ballast, durable, machine
 from modelrepo.fs.journal import read_journal
 from modelrepo.fs.locks import WriterLock
+from modelrepo.repository.opening import open_config
 from modelrepo.repository.results import InitResult
-from modelrepo.repository.snapshot import read_config
 from modelrepo.repository.writing import check_file_system, lock_seconds, token
 
 _NAMED = 5
@@ -31,7 +31,7 @@ def init(layout: Layout, timeout: float | None) -> InitResult:
     """
     result = InitResult(repo=str(layout.root), created=True)
     if os.path.lexists(layout.config):
-        read_config(layout)
+        open_config(layout)
         return result.model_copy(update={"created": False})
     _refuse_place(layout)
     existing = next(path for path in (layout.root, *layout.root.parents) if path.exists())
@@ -40,7 +40,7 @@ def init(layout: Layout, timeout: float | None) -> InitResult:
     durable.make_directory(layout.state, 0o755)
     with WriterLock.hold(layout.lock, lock_seconds(timeout)):
         if os.path.lexists(layout.config):  # somebody else was faster
-            read_config(layout)
+            open_config(layout)
             return result.model_copy(update={"created": False})
         _refuse_contents(layout)
         _refuse_history(layout)

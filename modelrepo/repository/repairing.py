@@ -21,7 +21,7 @@ from modelrepo.fs import copying, durable, machine
 from modelrepo.fs.journal import MAX_JOURNAL_BYTES
 from modelrepo.fs.locks import WriterLock
 from modelrepo.fs.look import read_file, read_tree, walk
-from modelrepo.repository import cleaning, verifying
+from modelrepo.repository import cleaning, opening, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import Problem
 from modelrepo.repository.snapshot import Snapshot
@@ -82,7 +82,7 @@ def _journal(layout: Layout, timeout: float | None) -> Iterator[Problem]:
     damage = _damage(_read(layout)[1])
     if damage is None:
         return
-    reading.read_config(layout)
+    opening.open_config(layout)
     with WriterLock.hold(layout.lock, lock_seconds(timeout)) as lock:
         data, parsed = _read(layout)
         damage = _damage(parsed)
@@ -139,7 +139,7 @@ def _restarted(layout: Layout, data: bytes, digest: str) -> bytes:
     now, actor = machine.now(), machine.actor()
     chain = Chain(now, actor)
     chain.add(phase="start", highest=max([known.highest, *used]), previous=digest)
-    snapshot = Snapshot(layout, reading.read_config(layout), tree, parse_journal(b""), known, known)
+    snapshot = Snapshot(layout, opening.open_config(layout), tree, parse_journal(b""), known, known)
     for version in sorted(tree.versions):
         # A directory counts as ours by the old journal's word, or by a manifest that names this very number.
         with contextlib.suppress(IntegrityError):

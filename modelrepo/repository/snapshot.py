@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from modelrepo.core.config import Config, parse_config
+from modelrepo.core.config import Config
 from modelrepo.core.history import Evidence, Stack, State, effective_stack, fold, settle
-from modelrepo.core.layout import STATE, Layout
+from modelrepo.core.layout import Layout
 from modelrepo.core.manifest import MAX_MANIFEST_BYTES, Manifest, parse_manifest
 from modelrepo.core.records import Damage, Parsed, Record, line_digest
 from modelrepo.core.refs import ChannelRef, DigestRef, NewestRef, NumberRef, Ref, Version
-from modelrepo.errors import IntegrityError, NoRepositoryError, NotFoundError
-from modelrepo.fs.journal import read_journal
+from modelrepo.errors import IntegrityError, NotFoundError
 from modelrepo.fs.look import Tree, View, read_file, read_tree, read_views
+from modelrepo.repository.opening import journal_damaged, open_config, open_journal
 
-_CONFIG_LIMIT = 1024 * 1024
 _LOOKS = 50
 
 
@@ -253,56 +252,6 @@ class Snapshot:
             raise journal_damaged(self.layout, self.damage)
 
 
-def journal_damaged(layout: Layout, damage: Damage) -> IntegrityError:
-    """The error for a journal that a crash cannot explain."""
-    return IntegrityError(
-        f"{layout.journal} is damaged at line {damage.number}: {damage.detail}",
-        kind="journal-damaged",
-        hint="`modelrepo verify` shows it; put a backup back, or `modelrepo verify --repair` starts a new journal",
-    )
-
-
-def read_config(layout: Layout) -> Config:
-    """The settings of the repository at this place.
-
-    Raises:
-        NoRepositoryError: There is none.
-        IntegrityError: Its settings cannot be used, or it is half deleted.
-    """
-    try:
-        data = read_file(layout.config, _CONFIG_LIMIT)
-    except (FileNotFoundError, NotADirectoryError):
-        raise _no_repository(layout) from None
-    except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ELOOP, errno.EFBIG, errno.EISDIR}:
-            raise
-        raise IntegrityError(
-            f"{layout.config} cannot be read: {error.strerror}", kind="config-damaged", hint="put the file back"
-        ) from error
-    return parse_config(data, str(layout.config))
-
-
-def _no_repository(layout: Layout) -> IntegrityError | NoRepositoryError:
-    if layout.journal.exists() and any(Version.from_name(path.name) for path in layout.root.glob("v*")):
-        return IntegrityError(
-            f"{layout.config} is gone, but versions are there: the repository is half deleted",
-            kind="config-missing",
-            hint="put the file back from a backup; `docs/design.md` lists its keys",
-        )
-    if layout.state.exists():
-        return NoRepositoryError(
-            f"the repository at {layout.root} was never finished",
-            kind="repository-unfinished",
-            hint=f"`modelrepo --repo {layout.root} init` finishes it",
-        )
-    return NoRepositoryError(
-        f"there is no repository at {layout.root}",
-        expected=f"a directory with {STATE}/",
-        got="no such directory" if not layout.root.exists() else "a directory without it",
-        hint=f"`modelrepo --repo {layout.root} init` makes one; --repo or MODELREPO_REPO names another",
-    )
-
-
 def take(layout: Layout) -> Snapshot:
     """Look at a repository without a lock.
 
@@ -311,10 +260,10 @@ def take(layout: Layout) -> Snapshot:
         IntegrityError: It cannot be read as one.
         OSError: The system said no.
     """
-    config = read_config(layout)
+    config = open_config(layout)
     before = read_tree(layout)
     for _ in range(_LOOKS):
-        parsed = read_journal_of(layout)
+        parsed = open_journal(layout)
         tree = read_tree(layout)
         if tree == before:
             break
@@ -327,24 +276,6 @@ def make(layout: Layout, config: Config, tree: Tree, parsed: Parsed) -> Snapshot
     raw = fold(line.record for line in parsed.lines)
     state = settle(raw, evidence(layout, tree, raw.open)) if raw.open is not None else raw
     return Snapshot(layout, config, tree, parsed, raw, state)
-
-
-def read_journal_of(layout: Layout) -> Parsed:
-    """The journal of an existing repository.
-
-    Raises:
-        IntegrityError: It is gone, or no regular file.
-    """
-    try:
-        return read_journal(layout.journal)
-    except OSError as error:
-        if error.errno in {errno.EACCES, errno.EPERM, errno.EIO}:
-            raise
-        raise IntegrityError(
-            f"{layout.journal} cannot be read: {error.strerror}",
-            kind="journal-missing",
-            hint="put a backup back, or `modelrepo verify --repair` starts a new journal",
-        ) from error
 
 
 def evidence(layout: Layout, tree: Tree, intent: Record) -> Evidence:

@@ -26,6 +26,7 @@ from modelrepo.fs import ballast, durable, machine, native
 from modelrepo.fs.journal import Journal
 from modelrepo.fs.locks import WriterLock
 from modelrepo.fs.look import read_tree, read_view
+from modelrepo.repository import opening
 from modelrepo.repository import snapshot as reading
 
 LOCK_SECONDS = 30.0
@@ -43,10 +44,10 @@ class Writer:
     def __init__(self, layout: Layout, lock: WriterLock) -> None:
         self.layout = layout
         self.lock = lock
-        self.config: Config = reading.read_config(layout)
-        self._parsed = reading.read_journal_of(layout)
+        self.config: Config = opening.open_config(layout)
+        self._parsed = opening.open_journal(layout)
         if self._parsed.damage is not None:
-            raise reading.journal_damaged(layout, self._parsed.damage)
+            raise opening.journal_damaged(layout, self._parsed.damage)
         self._journal = Journal(layout.journal, layout.ballast, self._parsed)
         self._state = fold(line.record for line in self._parsed.lines)
 
@@ -187,7 +188,7 @@ def writing(layout: Layout, timeout: float | None) -> Iterator[Writer]:
         IntegrityError: The journal or the settings cannot be used.
         SystemRefusedError: The file system is none on which the promises hold.
     """
-    reading.read_config(layout)
+    opening.open_config(layout)
     check_file_system(layout.root)
     with WriterLock.hold(layout.lock, lock_seconds(timeout)) as lock:
         writer = Writer(layout, lock)

@@ -1,0 +1,83 @@
+"""Opening a repository: its settings and its journal, or the error that says why there is none to open."""
+
+from __future__ import annotations
+
+import errno
+
+from modelrepo.core.config import Config, parse_config
+from modelrepo.core.layout import STATE, Layout
+from modelrepo.core.records import Damage, Parsed
+from modelrepo.core.refs import Version
+from modelrepo.errors import IntegrityError, NoRepositoryError
+from modelrepo.fs.journal import read_journal
+from modelrepo.fs.look import read_file
+
+_CONFIG_LIMIT = 1024 * 1024
+
+
+def open_config(layout: Layout) -> Config:
+    """The settings of the repository at this place.
+
+    Raises:
+        NoRepositoryError: There is none.
+        IntegrityError: Its settings cannot be used, or it is half deleted.
+    """
+    try:
+        data = read_file(layout.config, _CONFIG_LIMIT)
+    except (FileNotFoundError, NotADirectoryError):
+        raise _no_repository(layout) from None
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ELOOP, errno.EFBIG, errno.EISDIR}:
+            raise
+        raise IntegrityError(
+            f"{layout.config} cannot be read: {error.strerror}", kind="config-damaged", hint="put the file back"
+        ) from error
+    return parse_config(data, str(layout.config))
+
+
+def _no_repository(layout: Layout) -> IntegrityError | NoRepositoryError:
+    if layout.journal.exists() and any(Version.from_name(path.name) for path in layout.root.glob("v*")):
+        return IntegrityError(
+            f"{layout.config} is gone, but versions are there: the repository is half deleted",
+            kind="config-missing",
+            hint="put the file back from a backup; `docs/design.md` lists its keys",
+        )
+    if layout.state.exists():
+        return NoRepositoryError(
+            f"the repository at {layout.root} was never finished",
+            kind="repository-unfinished",
+            hint=f"`modelrepo --repo {layout.root} init` finishes it",
+        )
+    return NoRepositoryError(
+        f"there is no repository at {layout.root}",
+        expected=f"a directory with {STATE}/",
+        got="no such directory" if not layout.root.exists() else "a directory without it",
+        hint=f"`modelrepo --repo {layout.root} init` makes one; --repo or MODELREPO_REPO names another",
+    )
+
+
+def open_journal(layout: Layout) -> Parsed:
+    """The journal of an existing repository.
+
+    Raises:
+        IntegrityError: It is gone, or no regular file.
+    """
+    try:
+        return read_journal(layout.journal)
+    except OSError as error:
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EIO}:
+            raise
+        raise IntegrityError(
+            f"{layout.journal} cannot be read: {error.strerror}",
+            kind="journal-missing",
+            hint="put a backup back, or `modelrepo verify --repair` starts a new journal",
+        ) from error
+
+
+def journal_damaged(layout: Layout, damage: Damage) -> IntegrityError:
+    """The error for a journal that a crash cannot explain."""
+    return IntegrityError(
+        f"{layout.journal} is damaged at line {damage.number}: {damage.detail}",
+        kind="journal-damaged",
+        hint="`modelrepo verify` shows it; put a backup back, or `modelrepo verify --repair` starts a new journal",
+    )
