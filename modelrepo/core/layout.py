@@ -114,8 +114,8 @@ def link_target(root: Path, text: str) -> tuple[Version | None, bool]:
     Returns:
         The version, or None where it names none; and whether the text is the relative form that modelrepo writes.
 
-    >>> link_target(Path("/models"), "v2"), link_target(Path("/models"), "/models/v2/"), link_target(Path("/m"),
-    "../v2") ((Version(2), True), (Version(2), False), (None, False))
+    >>> [link_target(Path("/models"), text) for text in ("v2", "/models/v2/", "../v2")]
+    [(Version(2), True), (Version(2), False), (None, False)]
     """
     version = Version.from_name(text)
     if version is not None:
