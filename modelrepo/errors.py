@@ -32,6 +32,7 @@ class ModelRepoError(Exception):
         expected: What should have been there, if that helps.
         got: What was there instead.
         hint: What to do next.
+        items: Single findings, where there are several; one line each.
         partial: What the operation had done when it failed, as its normal result, or None.
     """
 
@@ -45,6 +46,7 @@ class ModelRepoError(Exception):
         expected: object = None,
         got: object = None,
         hint: str | None = None,
+        items: tuple[str, ...] = (),
         partial: Any = None,  # noqa: ANN401 - any operation's result
     ) -> None:
         super().__init__(message)
@@ -53,6 +55,7 @@ class ModelRepoError(Exception):
         self.expected = None if expected is None else str(expected)
         self.got = None if got is None else str(got)
         self.hint = hint
+        self.items = items
         self.partial = partial
 
 

@@ -9,7 +9,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -27,16 +27,18 @@ class Answer:
     Attributes:
         result: The value, or values.
         text: The same for people, ready to print; may be empty.
-        brief: What `-q` prints instead.
+        brief: What `-q` prints instead, a line each.
         notes: What goes to standard error.
         error: What makes the command fail although it has an answer.
+        path: A path that is the whole answer: a pipe gets its very bytes.
     """
 
     result: Value | Sequence[Value]
     text: str
-    brief: str = ""
+    brief: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     error: ModelRepoError | None = None
+    path: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,17 @@ class Style:
 
 
 def printable(text: str) -> str:
-    r"""A text with everything escaped that is not plainly visible; newlines stay.
+    r"""One line of text, with everything escaped that is not plainly visible.
 
-    >>> printable("caf\u00e9 \x1b[31m\u202e")
-    'café \\x1b[31m\\u202e'
+    >>> printable("caf\u00e9 \x1b[31m\u202e\n")
+    'café \\x1b[31m\\u202e\\n'
     """
-    return "".join(
-        character if character.isprintable() or character == "\n" else ascii(character)[1:-1] for character in text
-    )
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
+def page(lines: Iterable[str]) -> str:
+    """Lines of text, none of which can pass for two."""
+    return "\n".join(map(printable, lines))
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
@@ -119,17 +124,29 @@ def _plain(result: Value | Sequence[Value] | None) -> Any:  # noqa: ANN401 - JSO
 
 def complaint(error: ModelRepoError) -> str:
     """An error for people: what, expected, got, what to do next."""
-    lines = [f"modelrepo: {error.message}"]
+    lines = [f"modelrepo: {error.message}", *(f"    {item}" for item in error.items)]
     if error.expected is not None:
         lines.append(f"  expected: {error.expected}")
     if error.got is not None:
         lines.append(f"  got: {error.got}")
     if error.hint is not None:
         lines.append(f"  next: {error.hint}")
-    return printable("\n".join(lines))
+    return page(lines)
 
 
-def say(text: str, *, to_error: bool = False) -> None:
+def say_path(path: str) -> None:
+    """Print a path: for a program its very bytes, for a terminal nothing that acts on it.
+
+    Raises:
+        OSError: As `say`.
+    """
+    if sys.stdout is None or sys.stdout.isatty():
+        say(printable(path))
+        return
+    say(path, errors="surrogateescape")
+
+
+def say(text: str, *, to_error: bool = False, errors: str = "backslashreplace") -> None:
     """Print lines; nothing for an empty text. A reader that went away is no error.
 
     Raises:
@@ -138,10 +155,11 @@ def say(text: str, *, to_error: bool = False) -> None:
     stream: TextIO | None = sys.stderr if to_error else sys.stdout
     if not text or stream is None:  # Python has no stream where the descriptor was closed
         return
-    data = text.encode(stream.encoding or "ascii", "backslashreplace").decode(stream.encoding or "ascii")
+    data = f"{text}\n".encode(stream.encoding or "ascii", errors)
     try:
-        stream.write(data + "\n")
         stream.flush()
+        stream.buffer.write(data)
+        stream.buffer.flush()
     except OSError as error:
         # What is still in the buffer would fail again when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -58,7 +58,7 @@ def _number(text: str) -> float:
 def init(run: Run, lock_timeout: LockOption = None) -> Answer:
     """Make a repository in a missing or empty directory."""
     result = run.repository(lock_timeout).init()
-    return Answer(result, render.init(result), result.repo)
+    return Answer(result, render.init(result), (result.repo,))
 
 
 @command("push")
@@ -116,7 +116,7 @@ def push(
         reason=reason,
         **arguments,  # type: ignore[arg-type]
     )
-    return Answer(result, render.push(result), str(result.version), result.warnings)
+    return Answer(result, render.push(result), (str(result.version),), result.warnings)
 
 
 @command("promote")
@@ -133,7 +133,7 @@ def promote(
     result = run.repository(lock_timeout).promote(
         ref, channel=channel, allow_breaking=allow_breaking, reason=reason, dry_run=dry_run
     )
-    return Answer(result, render.move(result, "promoted", dry_run=dry_run), str(result.to), result.warnings)
+    return Answer(result, render.move(result, "promoted", dry_run=dry_run), (str(result.to),), result.warnings)
 
 
 @command("rollback")
@@ -148,21 +148,21 @@ def rollback(
 ) -> Answer:
     """Move a channel back to where it was before."""
     result = run.repository(lock_timeout).rollback(channel=channel, steps=steps, to=to, reason=reason, dry_run=dry_run)
-    return Answer(result, render.move(result, "rolled back", dry_run=dry_run), str(result.to), result.warnings)
+    return Answer(result, render.move(result, "rolled back", dry_run=dry_run), (str(result.to),), result.warnings)
 
 
 @command("pin")
 def pin(run: Run, ref: RefArgument, reason: ReasonOption = None, lock_timeout: LockOption = None) -> Answer:
     """Keep a version for ever."""
     result = run.repository(lock_timeout).pin(ref, reason=reason)
-    return Answer(result, render.pin(result), str(result.version))
+    return Answer(result, render.pin(result), (str(result.version),))
 
 
 @command("unpin")
 def unpin(run: Run, ref: RefArgument, lock_timeout: LockOption = None) -> Answer:
     """Keep a version no longer than retention says."""
     result = run.repository(lock_timeout).unpin(ref)
-    return Answer(result, render.pin(result), str(result.version))
+    return Answer(result, render.pin(result), (str(result.version),))
 
 
 @command("cleanup")
@@ -187,7 +187,7 @@ def cleanup(
         grace=None if grace is None else parse_duration(grace),
         dry_run=dry_run,
     )
-    return Answer(result, render.cleanup(result), "\n".join(map(str, result.removed)))
+    return Answer(result, render.cleanup(result), tuple(map(str, result.removed)))
 
 
 @command("verify")
@@ -213,5 +213,5 @@ def verify(
         hint = "`modelrepo verify --repair` mends what can be mended without a guess" if not repair else None
         error = IntegrityError(f"{run.root} is not as it should be: {what}", kind="problems-found", hint=hint)
     damaged = {problem.path.split("/")[0] for problem in result.findings if not problem.note and not problem.repaired}
-    brief = "\n".join(str(version) for version in result.versions if str(version) in damaged)
+    brief = tuple(str(version) for version in result.versions if str(version) in damaged)
     return Answer(result, render.verify(result), brief, error=error)

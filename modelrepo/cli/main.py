@@ -1,33 +1,47 @@
-"""The entry point: runs the program, writes the answer, maps error families to exit codes."""
+"""The entry point: runs the program, writes the answer, maps error families to exit codes.
+
+Signals are heard from the first line on, and so this file imports the rest of the program only when it runs.
+"""
 
 from __future__ import annotations
 
 import signal
 import sys
-from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import typer
+if TYPE_CHECKING:
+    from types import FrameType
 
-from modelrepo.cli import exits
-from modelrepo.cli.answers import Answer, Style, complaint, document, say
-from modelrepo.cli.app import app
-from modelrepo.errors import ModelRepoError, from_os
+    from modelrepo.cli.answers import Answer, Style
+    from modelrepo.errors import ModelRepoError
 
 
-class _TerminatedError(BaseException):
-    """SIGTERM, so that what is half done is given up in order."""
+class _StoppedError(BaseException):
+    """SIGINT or SIGTERM, so that what is half done is given up in order."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.code = 128 + number
 
 
 def main() -> NoReturn:
     """Run the command line and exit."""
-    signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(run(sys.argv[1:]))
+    code = 1
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # a shell's background job keeps ignoring it
+                signal.signal(number, _stop)
+        code = run(sys.argv[1:])
+    except _StoppedError as stopped:  # while an answer was written, or before anything began
+        code = stopped.code
+    sys.exit(code)
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise _TerminatedError
+def _stop(number: int, _frame: FrameType | None) -> None:
+    # What is done because of the first signal is not disturbed by a second one.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    raise _StoppedError(number)
 
 
 def run(arguments: list[str]) -> int:
@@ -39,14 +53,26 @@ def run(arguments: list[str]) -> int:
     Returns:
         The exit code.
     """
+    from modelrepo.cli import exits
+    from modelrepo.cli.answers import complaint, say
+    from modelrepo.errors import from_os
+
     try:
         return _run(arguments)
     except OSError as error:  # the answer could not be written
-        say(complaint(from_os(error, "write the answer")), to_error=True)
+        failure = from_os(error, "write the answer")
+        failure.hint = None
+        say(complaint(failure), to_error=True)
         return exits.UNEXPECTED
 
 
 def _run(arguments: list[str]) -> int:
+    import typer
+
+    from modelrepo.cli import exits
+    from modelrepo.cli.answers import Style
+    from modelrepo.errors import ModelRepoError, SystemRefusedError
+
     before_dashes = arguments[: arguments.index("--")] if "--" in arguments else arguments
     style = Style(json="--json" in before_dashes)
     try:
@@ -57,10 +83,10 @@ def _run(arguments: list[str]) -> int:
         text = error.format_message() if hasattr(error, "format_message") else str(error)
         problem = ModelRepoError(text, kind="usage", hint="`modelrepo --help`, or `modelrepo COMMAND --help`")
         return _fail(problem, style, exits.USAGE)
-    except (KeyboardInterrupt, typer.Abort):
-        return _fail(_stopped("interrupted"), style, exits.INTERRUPTED)
-    except _TerminatedError:
-        return _fail(_stopped("terminated"), style, exits.TERMINATED)
+    except _StoppedError as stopped:
+        return _fail(_stopped(), style, stopped.code)
+    except MemoryError:
+        return _fail(SystemRefusedError("there is not enough memory", kind="no-memory"), style)
     except OSError:
         raise  # operations wrap their own: this is a help text that could not be written
     except Exception as error:  # noqa: BLE001 - whatever it is, nobody gets a traceback
@@ -71,25 +97,36 @@ def _run(arguments: list[str]) -> int:
 
 
 def _invoke(arguments: list[str]) -> object:
+    import typer
+
     from modelrepo.cli import changing, reading  # noqa: F401 - they declare the commands
+    from modelrepo.cli.app import app
 
     return typer.main.get_command(app).main(args=arguments, prog_name="modelrepo", standalone_mode=False)
 
 
 def _answer(answer: Answer, style: Style) -> int:
+    from modelrepo.cli import exits
+    from modelrepo.cli.answers import complaint, document, printable, say, say_path
+
     code = exits.DONE if answer.error is None else exits.code_of(answer.error)
     for note in answer.notes:
-        say(complaint(ModelRepoError(f"warning: {note}")), to_error=True)
+        say(f"modelrepo: warning: {printable(note)}", to_error=True)
     if style.json:
         say(document(answer.result, answer.error, code))
+    elif answer.path is not None and not style.quiet:
+        say_path(answer.path)
     else:
-        say(answer.brief if style.quiet else answer.text)
+        say("\n".join(map(printable, answer.brief)) if style.quiet else answer.text)
     if answer.error is not None:
         say(complaint(answer.error), to_error=True)
     return code
 
 
 def _fail(error: ModelRepoError, style: Style, code: int | None = None) -> int:
+    from modelrepo.cli import exits
+    from modelrepo.cli.answers import complaint, document, say
+
     code = exits.code_of(error) if code is None else code
     if style.json:
         say(document(error.partial, error, code))
@@ -97,13 +134,19 @@ def _fail(error: ModelRepoError, style: Style, code: int | None = None) -> int:
     return code
 
 
-def _stopped(how: str) -> ModelRepoError:
+def _stopped() -> ModelRepoError:
+    from modelrepo.errors import ModelRepoError
+
     return ModelRepoError(
-        how, kind="interrupted", hint="nothing is half done: what was begun, the next command finishes or undoes"
+        "interrupted",
+        kind="interrupted",
+        hint="nothing is half done: what a writing command had begun, the next one finishes or undoes",
     )
 
 
 def _unexpected(error: Exception) -> ModelRepoError:
+    from modelrepo.errors import ModelRepoError
+
     text = f"{type(error).__name__}: {error}"
     return ModelRepoError(
         f"unexpected failure: {text[:2000]}", kind="unexpected", hint="this is a defect of modelrepo; please report it"

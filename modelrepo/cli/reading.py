@@ -27,14 +27,14 @@ def list_versions(
 ) -> Answer:
     """List the versions, highest number first."""
     result = run.repository().list(limit=limit, labels=pairs(label or [], "--label", str))
-    return Answer(result, render.versions(result), "\n".join(str(row.version) for row in result))
+    return Answer(result, render.versions(result), tuple(str(row.version) for row in result))
 
 
 @command("show")
 def show(run: Run, ref: RefArgument) -> Answer:
     """Show one version, also one that was deleted."""
     result = run.repository().show(ref)
-    return Answer(result, render.details(result), str(result.version))
+    return Answer(result, render.details(result), (str(result.version),))
 
 
 @command("inspect")
@@ -57,7 +57,7 @@ def inspect(
         if not looks_like_path(target) and os.path.isdir(target):
             error.hint = f"did you mean ./{target}?"
         raise
-    return Answer(result, render.inspection(result), "\n".join(result.signatures))
+    return Answer(result, render.inspection(result), tuple(result.signatures))
 
 
 @command("history")
@@ -68,7 +68,7 @@ def history(
 ) -> Answer:
     """Say who did what, when and why, the latest first."""
     result = run.repository().history(channel=channel, limit=limit)
-    return Answer(result, render.history(result), "\n".join(str(entry.to or entry.version) for entry in result))
+    return Answer(result, render.history(result), tuple(str(entry.to or entry.version) for entry in result))
 
 
 @command("status")
@@ -83,16 +83,14 @@ def status(
     if check and problems:
         what = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         error = IntegrityError(f"{result.repo} has {what}", kind="problems-found", hint="`modelrepo verify` says more")
-    return Answer(
-        result, render.status(result), "\n".join(str(target) for target in result.channels.values()), (), error
-    )
+    return Answer(result, render.status(result), tuple(map(str, result.channels.values())), (), error)
 
 
 @command("path")
 def path(run: Run, ref: RefArgument) -> Answer:
     """Print a version's absolute path."""
     result = run.repository().path(ref)
-    return Answer(result, result.path, str(result.version))
+    return Answer(result, result.path, (str(result.version),), path=result.path)
 
 
 @command("serving-config")
@@ -111,4 +109,4 @@ def serving_configuration(
 
     result = serving_config([Repository(root) for root in roots or [run.root]], name=name, base_path=base_path)
     notes = () if result.models else ("no channel has a view yet: promote a version first",)
-    return Answer(result, result.config.rstrip("\n"), "\n".join(result.models), notes)
+    return Answer(result, result.config.rstrip("\n"), tuple(result.models), notes)

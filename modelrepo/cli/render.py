@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from modelrepo.cli.answers import printable, table
+from modelrepo.cli.answers import page, printable, table
 from modelrepo.core.signatures import Signature, describe
 from modelrepo.core.units import format_size
 from modelrepo.core.values import Actor
@@ -50,10 +50,9 @@ def push(result: results.PushResult) -> str:
     names = ", ".join(result.signatures) if result.signatures else "none read"
     lines.append(f"  {loaded}; signatures: {names}")
     if result.promoted is not None:
-        lines.append(move(result.promoted, "promoted"))
-    else:
-        lines.append(f"  to go live: modelrepo promote {result.version}")
-    return printable("\n".join(lines))
+        return f"{page(lines)}\n{move(result.promoted, 'promoted')}"
+    lines.append(f"  to go live: modelrepo promote {result.version}")
+    return page(lines)
 
 
 def move(result: results.MoveResult, verb: str, *, dry_run: bool = False) -> str:
@@ -64,7 +63,7 @@ def move(result: results.MoveResult, verb: str, *, dry_run: bool = False) -> str
     would = f"would be {verb}" if dry_run else verb
     lines = [f"{would}: {result.channel} {origin} -> {result.to}"]
     lines += [f"  breaking, allowed: {change.text}" for change in result.breaking or ()]
-    return printable("\n".join(lines))
+    return page(lines)
 
 
 def pin(result: results.PinResult) -> str:
@@ -121,7 +120,7 @@ def details(result: results.VersionDetails) -> str:
     lines += _signatures(result.signatures)
     lines.append("files:")
     lines += [f"  {entry.digest[:_SHORT_DIGEST]}  {format_size(entry.size):>9}  {entry.path}" for entry in result.files]
-    return printable("\n".join(lines))
+    return page(lines)
 
 
 def inspection(result: results.Inspection) -> str:
@@ -136,7 +135,7 @@ def inspection(result: results.Inspection) -> str:
     lines += _signatures(result.signatures)
     count = sum(result.ops.values())
     lines.append(f"ops:        {count} of {_count(len(result.ops), 'kind')}; --json lists them")
-    return printable("\n".join(lines))
+    return page(lines)
 
 
 def _actor(actor: Actor) -> str:
@@ -176,7 +175,7 @@ def status(result: results.Status) -> str:
         lines.append("  pinned: " + ", ".join(map(str, result.pinned)))
     lines += [_problem(problem) for problem in result.problems]
     lines.append(f"journal head: {result.journal_head or 'unreadable'}")
-    return printable("\n".join(lines))
+    return page(lines)
 
 
 def verify(result: results.VerifyResult) -> str:
@@ -184,7 +183,7 @@ def verify(result: results.VerifyResult) -> str:
     lines = [_problem(problem) for problem in result.findings]
     checked = _count(len(result.versions), "version")
     lines.append(f"{checked} checked: " + ("all is as it should be" if result.ok else "not as it should be"))
-    return printable("\n".join(lines))
+    return page(lines)
 
 
 def cleanup(result: results.CleanupResult) -> str:
@@ -196,11 +195,11 @@ def cleanup(result: results.CleanupResult) -> str:
             lines.append(f"deleted {names}: {format_size(result.freed)}")
         if result.leftovers:
             lines.append(f"deleted {_count(result.leftovers, 'leftover')} of crashed commands")
-        return "\n".join(lines)
+        return page(lines)
     lines = [f"keep    {kept.version}  ({', '.join(kept.reasons)})" for kept in result.kept]
     lines += [f"delete  {version}" for version in reversed(result.removed)]
     lines.append(f"would delete {_count(len(result.removed), 'version')}: {format_size(result.freed)}")
     if result.unseen:
         plural = "" if result.unseen == 1 else "es"
         lines.append(f"{result.unseen} process{plural} could not be looked at for open files")
-    return printable("\n".join(lines))
+    return page(lines)

@@ -15,8 +15,10 @@ from modelrepo.errors import IntegrityError, RequestError
 
 
 def _duration(value: object) -> object:
-    if not isinstance(value, str):
+    if isinstance(value, timedelta):
         return value
+    if not isinstance(value, str):
+        raise ValueError('a duration is written as "24h"')  # noqa: TRY004 - pydantic wants a ValueError
     try:
         return parse_duration(value)
     except RequestError as error:
@@ -36,8 +38,8 @@ class Retention(Value):
         grace: What a channel left less than this ago stays.
     """
 
-    keep_last: int = Field(default=5, ge=0)
-    keep_rollback: int = Field(default=2, ge=1)
+    keep_last: int = Field(default=5, ge=0, strict=True)
+    keep_rollback: int = Field(default=2, ge=1, strict=True)
     min_age: Duration = timedelta(hours=24)
     grace: Duration = timedelta(hours=24)
 
@@ -89,10 +91,12 @@ def parse_config(data: bytes, where: str) -> Config:
     hint = f"correct {where} by hand; `docs/design.md` lists its keys"
     try:
         fields = tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise IntegrityError(f"{where} is not TOML: {error}", kind="config-damaged", hint=hint) from error
+    except (ValueError, RecursionError) as error:  # tomllib's own error, no UTF-8, absurd numbers, absurd nesting
+        raise IntegrityError(f"{where} is not TOML: {str(error)[:200]}", kind="config-damaged", hint=hint) from error
     number = fields.get("format")
-    if isinstance(number, int) and number > FORMAT:
+    if isinstance(number, bool):
+        fields["format"] = None  # True is not 1
+    elif isinstance(number, int) and number > FORMAT:
         raise IntegrityError(
             f"{where} says that this repository is of a newer format",
             kind="newer-format",

@@ -68,6 +68,16 @@ class Layout:
         """The views."""
         return self.root / SERVING
 
+    def own_directories(self) -> tuple[tuple[Path, int], ...]:
+        """Modelrepo's directories and their modes, whatever the umask; the first holds the others but the last."""
+        return (
+            (self.state, 0o755),
+            (self.removed, 0o755),
+            (self.staging, 0o700),
+            (self.trash, 0o700),
+            (self.serving, 0o755),
+        )
+
     def version(self, version: Version) -> Path:
         """One version's directory."""
         return self.root / str(version)
@@ -104,25 +114,21 @@ def version_in_view(name: str, text: str) -> Version | None:
     return version if version is not None and text == view_target(version) else None
 
 
-def link_target(root: Path, text: str) -> tuple[Version | None, bool]:
-    """What a symbolic link in the root names, by its text alone.
+def version_of_path(root: Path, path: str) -> tuple[Version | None, bool]:
+    """The version that a path without links leads into.
 
     Args:
         root: The repository's root.
-        text: What `readlink` says.
+        path: An absolute path without links.
 
     Returns:
-        The version, or None where it names none; and whether the text is the relative form that modelrepo writes.
+        The version, or None; and whether the path is the version's directory itself, not something below.
 
-    >>> [link_target(Path("/models"), text) for text in ("v2", "/models/v2/", "../v2")]
+    >>> [version_of_path(Path("/models"), path) for path in ("/models/v2", "/models/v2/assets", "/other/v2")]
     [(Version(2), True), (Version(2), False), (None, False)]
     """
-    version = Version.from_name(text)
-    if version is not None:
-        return version, True
-    stripped = text.rstrip("/")
-    if stripped.startswith("./"):
-        stripped = stripped[2:]
-    elif stripped.startswith(f"{root}/"):
-        stripped = stripped[len(f"{root}/") :]
-    return Version.from_name(stripped), False
+    if not path.startswith(f"{str(root).rstrip('/')}/"):
+        return None, False
+    name, _, below = path[len(str(root).rstrip("/")) + 1 :].partition("/")
+    version = Version.from_name(name)
+    return version, version is not None and not below

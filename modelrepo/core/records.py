@@ -166,9 +166,9 @@ def decode(raw: bytes) -> Record:
 def parse_journal(data: bytes) -> Parsed:
     """Read a journal's bytes, and tell an unfinished end from damage.
 
-    An unfinished end is what a crash or a power cut may leave behind the last whole line: a piece of a line, zeros. A
-    line that is whole JSON but fails its checksum, or bad bytes with a good line behind them, were not left by a
-    crash.
+    An unfinished end is what a crash or a power cut may leave behind the last whole line: a piece without a newline, or
+    zeros where blocks were not written. A line that has its newline and no zeros was written whole: if it does not fit,
+    somebody changed it.
     """
     lines: list[Line] = []
     offset = 0
@@ -194,19 +194,13 @@ def parse_journal(data: bytes) -> Parsed:
     torn = len(data) - offset
     if not lines:
         return Parsed((), 0, torn, Damage(1, detail or "it does not start with a whole record"))
-    damage = Damage(len(lines) + 1, detail) if detail and _holds_json(data[offset:]) else None
+    damage = Damage(len(lines) + 1, detail) if detail and _was_whole(data[offset:]) else None
     return Parsed(tuple(lines), offset, torn, damage)
 
 
-def _holds_json(rest: bytes) -> bool:
-    """Whether any ended line is a JSON object: a crash does not leave one that is not a record."""
-    for raw in rest.split(b"\n")[:-1]:
-        try:
-            if isinstance(json.loads(raw), dict):
-                return True
-        except (ValueError, RecursionError):
-            continue
-    return False
+def _was_whole(rest: bytes) -> bool:
+    """Whether any line in there has its newline and no zeros: a crash does not leave one that is not a record."""
+    return any(b"\0" not in raw for raw in rest.split(b"\n")[:-1])
 
 
 class Chain:

@@ -8,8 +8,10 @@ from datetime import timedelta
 from modelrepo.errors import RequestError
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_LONGEST = 36500 * 86400
 _DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
 _SIZE = re.compile(r"([0-9]{1,15}) ?(?:([kKMGT])(i)?)?B?")
+_LARGEST = 2**60
 _POWER = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
@@ -30,7 +32,12 @@ def parse_duration(text: str) -> timedelta:
             expected="an integer and one of s m h d w, such as 24h",
             got=ascii(text),
         )
-    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+    duration = int(match[1]) * _SECONDS[match[2]]
+    if duration > _LONGEST:
+        raise RequestError(
+            f"{text} is too long", kind="duration-malformed", expected="at most 36500d, a hundred years", got=text
+        )
+    return timedelta(seconds=duration)
 
 
 def format_duration(duration: timedelta) -> str:
@@ -64,7 +71,10 @@ def parse_size(text: str) -> int:
             got=ascii(text),
         )
     base: int = (1024 if match[3] else 1000) ** _POWER[match[2] or ""]
-    return int(match[1]) * base
+    size = int(match[1]) * base
+    if size > _LARGEST:
+        raise RequestError(f"{text} is too large", kind="size-malformed", expected="at most 1048576TiB", got=text)
+    return size
 
 
 def parse_seconds(text: str) -> float:

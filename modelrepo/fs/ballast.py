@@ -57,13 +57,18 @@ def _pieces(directory: Path) -> list[str]:
         return []
 
 
-def replenish(directory: Path) -> None:
-    """Make missing pieces again where there is plenty of room. Never fails: it is a comfort, not a promise."""
+def replenish(directory: Path, comfort: int = _COMFORT_BYTES) -> None:
+    """Make missing pieces again where there is plenty of room. Never fails: it is a comfort, not a promise.
+
+    Args:
+        directory: The ballast.
+        comfort: Free bytes below which nothing is made. A new repository takes its ballast on smaller disks, too.
+    """
     missing = {f"{number:02}" for number in range(PIECES)}.difference(_pieces(directory))
     if not missing:
         return
     with contextlib.suppress(OSError):
-        if room(directory.parent)[0] < _COMFORT_BYTES:
+        if room(directory.parent)[0] < comfort:
             return
         durable.make_directory(directory, 0o755)
         for name in sorted(missing):

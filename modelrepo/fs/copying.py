@@ -11,6 +11,7 @@ from pathlib import Path
 from modelrepo.core.contents import FileEntry
 from modelrepo.errors import SourceError
 from modelrepo.fs import durable, native
+from modelrepo.fs.look import walk
 from modelrepo.fs.source import Listing, SourceFile, identity
 
 _CHUNK = 1024 * 1024
@@ -146,6 +147,16 @@ class _Hasher:
         if self._running is not None:
             self._running.result()
             self._running = None
+
+
+def stamps(directory: Path) -> dict[str, tuple[int, ...]]:
+    """What tells whether anybody changed, added or removed a file below: inode, size, and both times of each."""
+    found = {}
+    for entry in walk(directory):
+        status = os.stat(directory / entry.path, follow_symlinks=False)
+        if entry.kind != "directory":
+            found[entry.path] = (*identity(status), status.st_ctime_ns)
+    return found
 
 
 def changed(path: str) -> SourceError:

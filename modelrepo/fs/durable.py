@@ -80,6 +80,34 @@ def replace_file(path: Path, data: bytes, mode: int, temporary: Path) -> None:
     sync_directory(path.parent)
 
 
+def second_name(path: Path, name: Path, temporary: Path) -> None:
+    """Give a file a second name, which needs no room for its bytes; a copy where the file system has no such names.
+
+    Replaces what has the name. Synced on return.
+
+    Args:
+        path: The file; its bytes are on the disk.
+        name: The second name, on the same file system.
+        temporary: An unused name on the same file system.
+    """
+    try:
+        os.link(path, temporary, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in {errno.EPERM, errno.EMLINK, errno.EXDEV, errno.EOPNOTSUPP}:
+            raise
+        replace_file(name, path.read_bytes(), 0o444, temporary)
+        return
+    try:
+        os.rename(temporary, name)
+        if os.path.lexists(temporary):  # both were names of one file already: POSIX then does nothing
+            os.unlink(temporary)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    sync_directory(name.parent)
+
+
 def move_link(path: Path, target: str, temporary: Path) -> None:
     """Point a symbolic link somewhere else by one rename. Others see the old link or the new one; not synced.
 

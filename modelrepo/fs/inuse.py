@@ -60,7 +60,7 @@ def _inodes(directory: Path) -> Iterator[tuple[int, int]]:
         for path in paths:
             status = os.stat(path, follow_symlinks=False)
             yield status.st_dev, status.st_ino
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return
 
 

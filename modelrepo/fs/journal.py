@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from modelrepo.core.records import NOTHING, Line, Parsed, Record, decode, encode, line_digest, parse_journal
+from modelrepo.errors import IntegrityError
 from modelrepo.fs import ballast, durable, native
 from modelrepo.fs.look import read_file
 
@@ -37,6 +38,7 @@ class Journal:
         self._ballast = ballast_directory
         self._lines = list(parsed.lines)
         self._end = parsed.end
+        self._size = parsed.end + parsed.torn
         self._keep = self._last_closed()
 
     @property
@@ -50,9 +52,10 @@ class Journal:
         return line_digest(self._lines[-1].raw) if self._lines else NOTHING
 
     def append(self, record: Record) -> Record:
-        """Append a record and sync it. An unfinished end is cut off.
+        """Append a record and sync it.
 
         Raises:
+            IntegrityError: Somebody else wrote to the journal.
             OSError: It could not be written or synced; the end of the journal is then in doubt, and the next writer
                 writes it anew.
         """
@@ -65,10 +68,30 @@ class Journal:
         self._keep = self._last_closed()
         return self._lines[-1].record
 
-    def trim(self, torn: int) -> None:
-        """Cut off an unfinished end, if the journal still has the one that was read."""
-        if torn and os.stat(self._path).st_size == self._end + torn:
-            self._write(b"".join(line.raw for line in self._lines[self._keep :]), self._start())
+    def trim(self) -> None:
+        """Cut off an unfinished end, so that no later line is ever mixed with its bytes."""
+        if self._size == self._end:
+            return
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            self._unchanged(descriptor)
+            os.ftruncate(descriptor, self._end)
+            durable.sync(descriptor)
+            self._size = self._end
+        finally:
+            os.close(descriptor)
+
+    def _unchanged(self, descriptor: int) -> None:
+        """Refuse to write over what somebody else has written since the journal was read."""
+        size = os.fstat(descriptor).st_size
+        if size != self._size:
+            raise IntegrityError(
+                f"{self._path} was changed by somebody else while the lock was held",
+                kind="journal-changed",
+                expected=f"{self._size} bytes",
+                got=f"{size} bytes",
+                hint="nothing was overwritten; run the command again",
+            )
 
     def _start(self) -> int:
         """The offset of the first line that an append writes again."""
@@ -77,9 +100,11 @@ class Journal:
     def _write(self, data: bytes, start: int) -> None:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            durable.write_all(descriptor, data, start)
-            if os.fstat(descriptor).st_size != start + len(data):
-                os.ftruncate(descriptor, start + len(data))
+            self._unchanged(descriptor)
+            try:
+                durable.write_all(descriptor, data, start)
+            finally:
+                self._size = os.fstat(descriptor).st_size
             status = os.fstat(descriptor)
             if status.st_blocks * 512 < status.st_size + _LOW_BYTES:
                 with contextlib.suppress(OSError):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelrepo.core.layout import STATE, SYSTEM_ENTRIES, Layout, link_target, version_in_view
+from modelrepo.core.layout import STATE, SYSTEM_ENTRIES, Layout, version_in_view, version_of_path
 from modelrepo.core.refs import Version, is_channel
 
 _CHUNK = 1024 * 1024
@@ -62,7 +62,8 @@ class Link:
     Attributes:
         name: Its name.
         text: What it says.
-        version: The version that it names by its text, or None.
+        version: The version that it names, on whatever way, or None.
+        into: The version that it leads into: the same, or one of whose files or directories it names.
         relative: Whether the text is the form that modelrepo writes.
         owner: The link's owner.
         changed: Its ctime, seconds since the epoch.
@@ -71,6 +72,7 @@ class Link:
     name: str
     text: str
     version: Version | None
+    into: Version | None
     relative: bool
     owner: int
     changed: float
@@ -129,51 +131,71 @@ def _read_link(root: Path, entry: os.DirEntry[str]) -> Link | None:
         status = entry.stat(follow_symlinks=False)
     except FileNotFoundError:  # it went away while we looked
         return None
-    version, relative = link_target(root, text)
-    return Link(entry.name, text, version, relative, status.st_uid, status.st_ctime)
+    version, into, relative = _follow(root, entry.path, text)
+    return Link(entry.name, text, version, into, relative, status.st_uid, status.st_ctime)
+
+
+def _follow(root: Path, path: str, text: str) -> tuple[Version | None, Version | None, bool]:
+    """What a link names, what it leads into, and whether it says so in the plain relative form."""
+    version = Version.from_name(text) if os.path.dirname(path) == str(root) else None
+    if version is not None:
+        return version, version, True
+    into, exact = version_of_path(root, os.path.realpath(path))
+    return into if exact else None, into, False
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One channel's directory below `serving/`.
+    """One entry of `serving/`: a channel's view, or something else that lies there.
 
     Attributes:
-        versions: What its links name.
+        versions: What its links name, of those that modelrepo makes.
         others: Names of entries that modelrepo did not make.
+        into: The versions that any of its links leads into.
+        own: Whether it is a real directory.
     """
 
     versions: frozenset[Version]
     others: tuple[str, ...]
+    into: frozenset[Version]
+    own: bool = True
 
 
-def read_view(path: Path) -> View | None:
-    """Look at a view; None where there is none."""
+def read_view(layout: Layout, name: str) -> View | None:
+    """Look at one entry of `serving/`; None where there is none."""
+    path = layout.view(name)
+    if path.is_symlink() or not path.is_dir():
+        if not os.path.lexists(path):
+            return None
+        into = version_of_path(layout.root, os.path.realpath(path))[0]
+        return View(frozenset(), (), frozenset() if into is None else frozenset({into}), own=False)
     versions: list[Version] = []
     others: list[str] = []
-    try:
-        names = sorted(os.listdir(path))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    for name in names:
+    into_all: list[Version] = []
+    for name_below in sorted(os.listdir(path)):
         try:
-            text = os.readlink(path / name)
+            text = os.readlink(path / name_below)
         except OSError:
-            text = ""
-        version = version_in_view(name, text)
+            others.append(name_below)
+            continue
+        version = version_in_view(name_below, text)
+        into = version_of_path(layout.root, os.path.realpath(path / name_below))[0]
+        if into is not None:
+            into_all.append(into)
         if version is None:
-            others.append(name)
+            others.append(name_below)
         else:
             versions.append(version)
-    return View(frozenset(versions), tuple(others))
+    return View(frozenset(versions), tuple(others), frozenset(into_all))
 
 
 def read_views(layout: Layout) -> dict[str, View]:
-    """Look at all views, by channel."""
+    """Look at all entries of `serving/`, by name."""
     try:
         names = sorted(os.listdir(layout.serving))
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    views = {name: read_view(layout.view(name)) for name in names if is_channel(name)}
+    views = {name: read_view(layout, name) for name in names}
     return {name: view for name, view in views.items() if view is not None}
 
 
@@ -201,6 +223,15 @@ def walk(directory: Path) -> Iterator[Found]:
                     stack.append((f"{name}/", entry.path))
 
 
+def mode_of(path: Path) -> int | None:
+    """A file's or directory's permissions; None where there is none, or a link."""
+    try:
+        status = os.stat(path, follow_symlinks=False)
+    except OSError:
+        return None
+    return None if stat.S_ISLNK(status.st_mode) else stat.S_IMODE(status.st_mode)
+
+
 def kind_of(mode: int) -> str:
     """Name the kind of thing that a mode describes."""
     if stat.S_ISREG(mode):
@@ -208,6 +239,17 @@ def kind_of(mode: int) -> str:
     if stat.S_ISDIR(mode):
         return "directory"
     return "link" if stat.S_ISLNK(mode) else "special"
+
+
+def used_numbers(layout: Layout) -> list[int]:
+    """The numbers that names in the root, among removed manifests and in the trash show to be spent."""
+    names = os.listdir(layout.root)
+    for directory in (layout.removed, layout.trash):
+        try:
+            names += [name.partition(".")[0].partition("-")[0] for name in os.listdir(directory)]
+        except (FileNotFoundError, PermissionError):
+            continue
+    return [version.number for version in map(Version.from_name, names) if version is not None]
 
 
 def room(path: Path) -> tuple[int, int]:

@@ -39,7 +39,7 @@ def _libc() -> ctypes.CDLL | None:
     return ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def _call(name: str, *arguments: object) -> bool:
+def _call(name: str, *arguments: object, about: str | None = None) -> bool:
     """Call a function of libc: True done, False not supported here, `OSError` for the rest."""
     function = getattr(_libc(), name, None)
     if function is None:
@@ -49,13 +49,19 @@ def _call(name: str, *arguments: object) -> bool:
     number = ctypes.get_errno()
     if number in _UNSUPPORTED:
         return False
-    raise OSError(number, os.strerror(number))
+    raise OSError(number, os.strerror(number), about)
 
 
 def rename_noreplace(old: str, new: str) -> bool:
     """Rename, and fail with `FileExistsError` where the new name is taken, even by an empty directory."""
     return _call(
-        "renameat2", _AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), ctypes.c_uint(_RENAME_NOREPLACE)
+        "renameat2",
+        _AT_FDCWD,
+        os.fsencode(old),
+        _AT_FDCWD,
+        os.fsencode(new),
+        ctypes.c_uint(_RENAME_NOREPLACE),
+        about=new,
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelrepo.core.contents import MAX_FILES, MAX_LEVELS, name_problem
-from modelrepo.core.layout import MANIFEST
+from modelrepo.core.layout import MANIFEST, STATE
 from modelrepo.errors import SourceError
 
 #: TensorFlow looks for one of these at the top (tensorflow/python/saved_model/loader_impl.py).
@@ -29,12 +29,12 @@ class SourceFile:
     Attributes:
         path: Where it will stand in the version, relative, with `/`.
         real: Where its bytes are; the same place, unless a link was followed.
-        identity: Device, inode, size and time of last change: if any differs later, the file is not what was listed.
+        identity: Device, inode, size and both times of change: if any differs later, the file is not what was listed.
     """
 
     path: str
     real: str
-    identity: tuple[int, int, int, int]
+    identity: tuple[int, ...]
 
     @property
     def size(self) -> int:
@@ -61,9 +61,9 @@ class Listing:
         return next((kind for name, kind in MODEL_FILES.items() if name in names), None)
 
 
-def identity(status: os.stat_result) -> tuple[int, int, int, int]:
-    """What must not differ between listing and copying."""
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+def identity(status: os.stat_result) -> tuple[int, ...]:
+    """What must not differ between listing and copying. Nobody can set the ctime back."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 #: A directory to look into: prefix of the paths below, where it is, and the identities from the top down to it.
@@ -102,8 +102,8 @@ class _Scan:
         if problem is not None:
             self.problems.append(f"the name {path!a} {problem}")
             return None
-        if path == MANIFEST:
-            self.problems.append(f"{MANIFEST} at the top is a name that modelrepo keeps for itself")
+        if path == MANIFEST or entry.name == STATE:
+            self.problems.append(f"{path!a} is a name that modelrepo keeps for itself")
             return None
         real = entry.path
         if entry.is_symlink():

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
+from datetime import timedelta
 
 from modelrepo.core.refs import Ref, Version, parse_ref
 from modelrepo.core.values import check_text
 from modelrepo.errors import RequestError, from_os
+
+#: With less, Python and TensorFlow themselves do not start, and the model would be blamed.
+LEAST_MEMORY = 256 * 1024**2
 
 
 @contextlib.contextmanager
@@ -39,3 +44,26 @@ def require(name: str, value: int | None, least: int) -> None:
     """Refuse a number that is too small with a `RequestError`."""
     if value is not None and value < least:
         raise RequestError(f"{name} is too small", kind="number-malformed", expected=f"at least {least}", got=value)
+
+
+def place(path: str | os.PathLike[str], what: str) -> str:
+    """A path that somebody gave. An empty one is an unset variable, not the working directory."""
+    text = os.fspath(path)
+    if not text or "\0" in text:
+        raise RequestError(f"{what} is an empty path", kind="path-malformed", expected="a path", got=ascii(text))
+    return text
+
+
+def seconds(duration: timedelta) -> float:
+    """How long a load may take, checked."""
+    if duration <= timedelta(0):
+        raise RequestError("a load needs some time", kind="duration-malformed", expected="more than 0s", got="0s")
+    return duration.total_seconds()
+
+
+def memory(size: int | None) -> int | None:
+    """How much memory a load may take, checked."""
+    if size is not None and size < LEAST_MEMORY:
+        least = f"at least {LEAST_MEMORY // 1024**2} MiB, without which TensorFlow does not start"
+        raise RequestError("a load needs some memory", kind="size-malformed", expected=least, got=f"{size} bytes")
+    return size

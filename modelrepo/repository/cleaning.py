@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from modelrepo.core.config import Retention
 from modelrepo.core.layout import Layout
-from modelrepo.core.refs import Version, is_channel
+from modelrepo.core.refs import Version
 from modelrepo.core.retention import IN_USE, LEASED, Decision, Scene, decide
-from modelrepo.errors import IntegrityError, ModelRepoError, UnconfirmedError, from_os
+from modelrepo.errors import IntegrityError, ModelRepoError, SystemRefusedError, UnconfirmedError, from_os
 from modelrepo.fs import ballast, durable, locks, machine
 from modelrepo.fs.inuse import in_use
 from modelrepo.repository import snapshot as reading
@@ -59,11 +59,11 @@ def scene(snapshot: Snapshot) -> Scene:
         present=snapshot.present,
         stacks={channel: snapshot.stack(channel) for channel in snapshot.channels},
         links={
-            name: link.version
+            name: link.into
             for name, link in sorted(snapshot.tree.links.items())
-            if link.version is not None and not is_channel(name)
+            if link.into is not None and not (link.is_channel and link.into == snapshot.channels.get(name))
         },
-        views={channel: view.versions for channel, view in sorted(snapshot.views.items())},
+        views={name: view.versions | view.into for name, view in sorted(snapshot.views.items())},
         now=machine.now(),
     )
 
@@ -160,22 +160,27 @@ def cleanup(layout: Layout, rules: dict[str, object], *, dry_run: bool, timeout:
         snapshot = writer.snapshot()
         retention = _rules(snapshot, rules)
         proposal = plan(snapshot, retention)
-        rubbish = take_abandoned(writer)
+        rubbish = take_abandoned(writer, run.trouble)
         run.problems = _foreign(snapshot)
-    run.leftovers = empty_trash(layout, rubbish)
-    try:
-        for version in proposal.going:
+    run.leftovers = empty_trash(layout, rubbish, run.trouble)
+    for version in proposal.going:
+        try:
             # The first lock was asked for politely; what was begun is waited for.
             with writing(layout, max(first, LOCK_SECONDS)) as writer:
                 names = _remove(writer, version, retention, run)
-            empty_trash(layout, names)
-    except ModelRepoError as error:
-        error.partial = run.result(proposal)
-        raise
-    except OSError as error:
-        raised = from_os(error, "delete a version")
-        raised.partial = run.result(proposal)
-        raise raised from error
+        except SystemRefusedError as error:  # this one cannot go; that is no reason to keep the others
+            run.trouble.append(error)
+            run.stayed[version] = ("undeletable",)
+            continue
+        except ModelRepoError as error:
+            error.partial = run.result(proposal)
+            raise
+        empty_trash(layout, names, run.trouble)
+    if run.trouble:
+        first_trouble, *others = run.trouble
+        first_trouble.items = tuple(other.message for other in others)
+        first_trouble.partial = run.result(proposal)
+        raise first_trouble
     return run.result(proposal)
 
 
@@ -188,6 +193,7 @@ class _Run:
     freed: int = 0
     leftovers: int = 0
     problems: tuple[Problem, ...] = ()
+    trouble: list[ModelRepoError] = field(default_factory=list)
 
     def result(self, proposal: Plan) -> CleanupResult:
         late = [Kept(version=version, reasons=reasons) for version, reasons in self.stayed.items()]
@@ -243,11 +249,8 @@ def _to_trash(writer: Writer, snapshot: Snapshot, version: Version) -> str:
     intent = writer.record("intent", "cleanup", version=version, token=name)
     try:
         with contextlib.suppress(IntegrityError):  # a damaged manifest is no reason to keep damaged bytes
-            raw = snapshot.manifest_bytes(version)
-            ballast.with_room(
-                layout.ballast,
-                lambda: durable.replace_file(layout.removed_manifest(version), raw, 0o644, writer.temporary()),
-            )
+            snapshot.manifest_bytes(version)  # which checks them
+            ballast.with_room(layout.ballast, lambda: _keep_manifest(writer, version))
         writer.lock.check()
         durable.rename_new(directory, trash)
     except OSError as error:
@@ -269,19 +272,29 @@ def _to_trash(writer: Writer, snapshot: Snapshot, version: Version) -> str:
     return name
 
 
-def take_abandoned(writer: Writer) -> list[str]:
+def _keep_manifest(writer: Writer, version: Version) -> None:
+    """Let the manifest outlive its version: by another name, which needs no room; by a copy where that cannot be."""
+    source, kept = writer.layout.manifest(version), writer.layout.removed_manifest(version)
+    durable.second_name(source, kept, writer.temporary())
+
+
+def take_abandoned(writer: Writer, trouble: list[ModelRepoError]) -> list[str]:
     """Rename what crashed commands left in staging into the trash; return what may be deleted there.
 
     Under the lock, so that nobody's temporary link is taken away; a push's directory is taken only where nobody holds
     it. Everything that lies in the trash now was recorded and synced before: recovery has closed all intents.
+
+    Args:
+        writer: Who holds the lock.
+        trouble: Where to note what could not be taken; the rest is taken all the same.
     """
     layout = writer.layout
     for name in sorted(os.listdir(layout.staging)):
         path = layout.staging / name
-        if path.is_symlink() or not path.is_dir():
-            durable.remove_file(path)
-            continue
-        with contextlib.suppress(FileNotFoundError):
+        with _noting(trouble, f"take {path} away"):
+            if path.is_symlink() or not path.is_dir():
+                durable.remove_file(path)
+                continue
             hold = locks.take(path, exclusive=True)
             if hold is not None:
                 with hold:
@@ -291,18 +304,29 @@ def take_abandoned(writer: Writer) -> list[str]:
     return sorted(os.listdir(layout.trash))
 
 
-def empty_trash(layout: Layout, names: Iterable[str]) -> int:
+def empty_trash(layout: Layout, names: Iterable[str], trouble: list[ModelRepoError]) -> int:
     """Delete from the trash, what somebody leases excepted: that stays until the next cleanup."""
     count = 0
     for name in names:
         path = layout.trash / name
-        if path.is_symlink() or not path.is_dir():
-            durable.remove_file(path)
-            continue
-        with contextlib.suppress(FileNotFoundError):
+        with _noting(trouble, f"delete {path}"):
+            if path.is_symlink() or not path.is_dir():
+                durable.remove_file(path)
+                continue
             hold = locks.take(path, exclusive=True)
             if hold is not None:
                 with hold:
                     durable.delete_tree(path)
                 count += 1
     return count
+
+
+@contextlib.contextmanager
+def _noting(trouble: list[ModelRepoError], doing: str) -> Iterator[None]:
+    """Note that something could not be done, and go on; what is gone already is fine."""
+    try:
+        yield
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        trouble.append(from_os(error, doing))

@@ -12,7 +12,7 @@ from modelrepo.core.refs import LATEST, Version, parse_channel
 from modelrepo.core.values import check_labels, check_metrics, check_text
 from modelrepo.errors import RequestError
 from modelrepo.repository import results
-from modelrepo.repository.border import border, counted, parsed, require, said
+from modelrepo.repository.border import border, counted, memory, parsed, place, require, said, seconds
 from modelrepo.repository.moving import Request
 
 LOAD_TIMEOUT = timedelta(minutes=5)
@@ -42,7 +42,8 @@ class Repository:
     """
 
     def __init__(self, root: str | os.PathLike[str], *, lock_timeout: float | None = None) -> None:
-        self._layout = Layout(Path(os.path.realpath(root)))
+        with border("find the repository"):
+            self._layout = Layout(Path(os.path.realpath(place(root, "the repository"))))
         self._timeout = lock_timeout
 
     def __repr__(self) -> str:
@@ -113,7 +114,7 @@ class Repository:
             SystemRefusedError: There is no room, or no permission.
             RefusedError: It was stored, but not promoted; `error.partial` is the result.
         """
-        from modelrepo.repository import pushing
+        from modelrepo.repository import pushing, staging
 
         promotion = None
         if promote:
@@ -123,15 +124,14 @@ class Repository:
             labels=check_labels(dict(labels or {})),
             metrics=check_metrics(dict(metrics or {})),
             load=load,
-            load_seconds=load_timeout.total_seconds(),
-            load_memory=load_memory,
-            follow_links=follow_links,
-            links_into=[Path(place) for place in links_into],
+            load_seconds=seconds(load_timeout),
+            load_memory=memory(load_memory),
+            links=staging.Links(follow_links, [Path(place(link, "a directory for links")) for link in links_into]),
             allow_duplicate=allow_duplicate,
             promotion=promotion,
         )
         with border("push"):
-            return pushing.push(self._layout, Path(source), options, self._timeout)
+            return pushing.push(self._layout, Path(place(source, "the source")), options, self._timeout)
 
     def list(
         self, *, limit: int | None = None, labels: Mapping[str, str] | None = None
@@ -172,8 +172,8 @@ class Repository:
         from modelrepo.repository import querying
 
         with border("inspect the model"):
-            seconds = load_timeout.total_seconds()
-            return querying.inspect(self._layout, target, load=load, seconds=seconds, memory=load_memory)
+            limits = querying.Limits(seconds(load_timeout), memory(load_memory))
+            return querying.inspect(self._layout, target, limits if load else None)
 
     def promote(
         self,

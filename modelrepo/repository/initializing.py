@@ -102,17 +102,12 @@ def _make_parents(path: Path, existing: Path) -> None:
 
 
 def _build(layout: Layout) -> None:
-    for directory, mode in (
-        (layout.removed, 0o755),
-        (layout.staging, 0o700),
-        (layout.trash, 0o700),
-        (layout.serving, 0o755),
-    ):
+    for directory, mode in layout.own_directories():
         durable.make_directory(directory, mode)
     chain = Chain(machine.now(), machine.actor())
     chain.add(phase="start", highest=0)
     durable.replace_file(layout.journal, chain.data, 0o644, layout.staging / token("journal"))
-    ballast.replenish(layout.ballast)
+    ballast.replenish(layout.ballast, comfort=ballast.PIECES * ballast.PIECE_BYTES * 8)
     if layout.ballast.is_dir():
         durable.sync_directory(layout.ballast)
     durable.sync_directory(layout.staging)

@@ -21,6 +21,9 @@ from modelrepo.repository.snapshot import Snapshot
 from modelrepo.repository.writing import Writer, writing
 
 _NAMED = 5
+#: How many breaking changes are told in words and written into the journal, and how long each may be.
+_TOLD = 50
+_TEXT = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +117,23 @@ def plan_promote(snapshot: Snapshot, ref: Ref, request: Request) -> Move:
     breaking, warnings = _breaking(snapshot, origin, to)
     if breaking and snapshot.config.gates.breaking == "refuse" and not request.allow_breaking:
         raise RefusedError(
-            f"{to} breaks callers of {channel} ({origin}):" + "".join(f"\n    {change.text}" for change in breaking),
+            f"{to} breaks callers of {channel} ({origin})",
             kind="breaking",
             expected=f"what callers of {origin} use",
             got=f"{len(breaking)} breaking change{'s' if len(breaking) > 1 else ''}",
             hint=f"change the callers first, then `modelrepo promote {to}{_option(channel)} --allow-breaking`",
+            items=_texts(breaking),
             partial=MoveResult(channel=channel, origin=origin, to=to, changed=False, breaking=breaking),
         )
     if breaking and snapshot.config.gates.breaking == "warn":
-        warnings += tuple(change.text for change in breaking)
+        warnings += _texts(breaking)
     return Move(channel, origin, to, None, breaking, warnings)
+
+
+def _texts(changes: tuple[Change, ...]) -> tuple[str, ...]:
+    """The changes in words; of very many the first, and how many more there are."""
+    more = (f"and {len(changes) - _TOLD} more",) if len(changes) > _TOLD else ()
+    return (*(change.text[:_TEXT] for change in changes[:_TOLD]), *more)
 
 
 def _option(channel: str) -> str:
@@ -267,7 +277,7 @@ def execute(writer: Writer, move: Move, request: Request) -> MoveResult:
         origin=move.origin,
         to=move.to,
         steps=move.steps,
-        breaking=tuple(change.text for change in move.breaking or ()) or None,
+        breaking=_texts(move.breaking or ()) or None,
         reason=request.reason,
     )
     link = writer.layout.channel(move.channel)

@@ -70,7 +70,7 @@ def open_journal(layout: Layout) -> Parsed:
         raise IntegrityError(
             f"{layout.journal} cannot be read: {error.strerror}",
             kind="journal-missing",
-            hint="put a backup back, or `modelrepo verify --repair` starts a new journal",
+            hint="put a backup back, or move it away: `modelrepo verify --repair` starts a new one",
         ) from error
 
 

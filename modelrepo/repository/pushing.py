@@ -6,40 +6,28 @@ process → manifest, directories → lock → same-content check → intent →
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelrepo import __version__
 from modelrepo.core.contents import FileEntry, content_digest
+from modelrepo.core.history import State
 from modelrepo.core.layout import MANIFEST, Layout
 from modelrepo.core.manifest import Manifest, Origin
 from modelrepo.core.refs import MAX_NUMBER, NumberRef, Version
-from modelrepo.core.units import format_size
-from modelrepo.errors import (
-    BusyError,
-    ModelError,
-    ModelRepoError,
-    RefusedError,
-    SourceError,
-    SystemRefusedError,
-    UnconfirmedError,
-    from_os,
-)
-from modelrepo.fs import copying, durable, locks, machine, source
-from modelrepo.fs.look import room
-from modelrepo.repository import cleaning, moving, verifying
+from modelrepo.errors import ModelRepoError, RefusedError, UnconfirmedError, from_os
+from modelrepo.fs import copying, durable, look, machine, source
+from modelrepo.repository import moving, staging, verifying
 from modelrepo.repository import snapshot as reading
+from modelrepo.repository.border import border
 from modelrepo.repository.results import PushResult
-from modelrepo.repository.writing import Writer, check_file_system, token, writing
-from modelrepo.savedmodel.report import SERVE, Loaded, Report
+from modelrepo.repository.writing import Writer, check_file_system, lock_seconds, writing
+from modelrepo.savedmodel.report import Loaded, Report
 from modelrepo.savedmodel.runner import Inspector, default_memory
 
-_TRIES = 5
-_BLOCK = 4096
+#: A foreign name this far above all others is refused, not followed.
+_GAP = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -53,8 +41,7 @@ class Options:
         load: Whether TensorFlow must load it first.
         load_seconds: How long that may take.
         load_memory: How much memory it may use, in bytes; None for 4 GiB and three times the model.
-        follow_links: Store what links inside the source name.
-        links_into: Places outside where links may lead.
+        links: What to do with symbolic links in the source.
         allow_duplicate: Store it although a version has the same content.
         promotion: The move to make after, or None.
     """
@@ -65,8 +52,7 @@ class Options:
     load: bool = True
     load_seconds: float = 300.0
     load_memory: int | None = None
-    follow_links: bool = False
-    links_into: Sequence[Path] = ()
+    links: staging.Links = field(default_factory=staging.Links)
     allow_duplicate: bool = False
     promotion: moving.Request | None = None
 
@@ -86,19 +72,23 @@ class _Staged:
 
 def push(layout: Layout, path: Path, options: Options, timeout: float | None) -> PushResult:
     """Take in a SavedModel."""
+    lock_seconds(timeout)  # what cannot be understood is said before the work, not after
     snapshot = reading.take(layout)
     snapshot.require_journal()
     check_file_system(layout.root)
-    place = _locate(layout, path)
-    listing = source.look(place, follow_links=options.follow_links, links_into=options.links_into)
+    place = staging.locate(layout, path)
+    listing = staging.look_at(place, options.links)
     memory = options.load_memory if options.load_memory is not None else default_memory(listing.size)
-    _require_room(layout, snapshot, listing)
-    with _staging(layout) as (directory, name), Inspector(memory=memory, seconds=options.load_seconds) as inspector:
+    staging.require_room(layout, snapshot, listing)
+    with (
+        staging.staging(layout) as (directory, name),
+        Inspector(memory=memory, seconds=options.load_seconds) as inspector,
+    ):
         if options.load:
             inspector.warm()
         files = copying.copy(listing, directory)
-        _look_again(place, listing, options)
-        report, loaded, warnings = _inspect(inspector, directory, load=options.load)
+        staging.look_again(place, listing, options.links)
+        report, loaded, warnings = staging.inspect(inspector, directory, load=options.load)
         staged = _Staged(directory, name, listing, files, report, loaded, warnings)
         result = _commit(layout, staged, place, options, timeout)
     if options.promotion is None:
@@ -106,108 +96,12 @@ def push(layout: Layout, path: Path, options: Options, timeout: float | None) ->
     return _promoted(layout, result, options.promotion, timeout)
 
 
-def _locate(layout: Layout, path: Path) -> Path:
-    """The source without links, checked not to be tangled with the repository."""
-    if not os.path.lexists(path):
-        raise SourceError(f"{path} does not exist", kind="source-missing", expected="a SavedModel directory")
-    try:
-        place = path.resolve(strict=True)
-    except (OSError, RuntimeError) as error:
-        raise SourceError(f"{path} is a link that leads nowhere", kind="source-missing") from error
-    if not place.is_dir():
-        hint = "name the directory that holds it" if place.name in source.MODEL_FILES else None
-        raise SourceError(
-            f"{path} is not a directory", kind="not-a-directory", expected="a SavedModel directory", hint=hint
-        )
-    if place == layout.root or layout.root in place.parents:
-        raise SourceError(
-            f"{path} lies inside the repository {layout.root}",
-            kind="source-inside",
-            hint="what is in there is stored already; `modelrepo promote` makes it live",
-        )
-    if place in layout.root.parents:
-        raise SourceError(f"the repository {layout.root} lies inside {path}", kind="source-around")
-    return place
-
-
-def _require_room(layout: Layout, snapshot: reading.Snapshot, listing: source.Listing) -> None:
-    blocks = sum(-(-file.size // _BLOCK) + 1 for file in listing.files) + 2 * len(listing.directories) + 64
-    need, (free, free_files) = blocks * _BLOCK, room(layout.root)
-    names = len(listing.files) + len(listing.directories) + 2
-    if need <= free and (free_files == 0 or names <= free_files):
-        return
-    freed = format_size(cleaning.would_free(snapshot))
-    raise SystemRefusedError(
-        f"there is no room for {format_size(listing.size)} in {layout.root}",
-        kind="no-space",
-        expected=f"{format_size(need)} and {names} files",
-        got=f"{format_size(free)} and {free_files} files",
-        hint=f"`modelrepo cleanup` would free {freed}",
-    )
-
-
-@contextlib.contextmanager
-def _staging(layout: Layout) -> Iterator[tuple[Path, str]]:
-    """A directory that is ours alone, held by a lease so that no cleanup takes it for abandoned.
-
-    The lease is taken behind the making, and the directory is looked at again: one that a cleanup took in between is
-    given up for another.
-    """
-    for _ in range(_TRIES):
-        name = token("push")
-        directory = layout.staging / name
-        durable.make_directory(directory, copying.DIRECTORY_MODE)
-        try:
-            hold = locks.take(directory)
-        except FileNotFoundError:
-            continue
-        if hold is None:
-            continue
-        with hold:
-            try:
-                yield directory, name
-            finally:
-                if directory.exists():
-                    durable.delete_tree(directory)
-        return
-    raise BusyError("a staging directory went away as soon as it was made", kind="staging", hint="try again")
-
-
-def _look_again(place: Path, listing: source.Listing, options: Options) -> None:
-    try:
-        now = source.look(place, follow_links=options.follow_links, links_into=options.links_into)
-    except (OSError, SourceError) as error:
-        raise copying.changed(str(place)) from error
-    if now != listing:
-        differ = set(now.files) ^ set(listing.files)
-        paths = sorted({file.path for file in differ} | (set(now.directories) ^ set(listing.directories)))
-        raise copying.changed(", ".join(paths[:3]) or str(place))
-
-
-def _inspect(
-    inspector: Inspector, directory: Path, *, load: bool
-) -> tuple[Report | None, Loaded | None, tuple[str, ...]]:
-    try:
-        report = inspector.read(directory)
-    except ModelError as error:
-        if load or error.kind != "tensorflow-missing":
-            raise
-        return None, None, ("TensorFlow is not installed here: the signatures were not read",)
-    warnings = []
-    if report.served.tags != SERVE:
-        tags = ",".join(report.served.tags) or "(none)"
-        warnings.append(f"no meta graph is tagged exactly `serve`: TensorFlow Serving needs --saved_model_tags={tags}")
-    if not report.served.signatures:
-        warnings.append("it has no signatures: nobody can call it by name")
-    return report, inspector.load(directory, report.served.tags) if load else None, tuple(warnings)
-
-
 def _commit(layout: Layout, staged: _Staged, place: Path, options: Options, timeout: float | None) -> PushResult:
     digest = content_digest(staged.files)
     warnings = list(staged.warnings)
     sound: set[Version] = set()
     damaged: set[Version] = set()
-    manifest, raw = _write_manifest(staged, place, options, digest, _next(reading.take(layout)))
+    manifest, raw = _write_manifest(staged, place, options, digest, _next(layout, reading.take(layout).state))
     copying.sync_directories(staged.directory, staged.listing)
     while True:
         same: set[Version] = set()
@@ -224,19 +118,29 @@ def _commit(layout: Layout, staged: _Staged, place: Path, options: Options, time
                 continue  # somebody pushed the same content meanwhile: read it without the lock
             if same & sound:
                 return _push_again(writer, max(same & sound), options, warnings)
-            version = Version(writer.next_number())
-            if version.number > MAX_NUMBER:
-                raise RefusedError("there are no numbers left", kind="numbers-exhausted")
+            version = _next(layout, writer.state)
             if version != manifest.version:
                 manifest, raw = _write_manifest(staged, place, options, digest, version)
                 durable.sync_directory(staged.directory)
             return _rename(writer, staged, manifest, raw, warnings)
 
 
-def _next(snapshot: reading.Snapshot) -> Version:
-    """The number that will most likely be ours."""
-    numbers = [snapshot.state.highest, *(version.number for version in snapshot.tree.versions)]
-    return Version(min(max(numbers) + 1, MAX_NUMBER))
+def _next(layout: Layout, state: State) -> Version:
+    """The next number: above every one in a record or a name.
+
+    Raises:
+        RefusedError: A foreign name claims a number that is absurdly high: taking the next would waste all between.
+    """
+    highest = max(0, *look.used_numbers(layout), state.highest)
+    if highest > state.highest + _GAP or highest >= MAX_NUMBER:
+        raise RefusedError(
+            f"the next version would be v{highest + 1}, because something has the name v{highest}",
+            kind="number-gap",
+            expected=f"names near v{state.highest}",
+            got=f"v{highest}",
+            hint=f"move v{highest} away, if it is not modelrepo's",
+        )
+    return Version(highest + 1)
 
 
 def _same(snapshot: reading.Snapshot, digest: str) -> set[Version]:
@@ -338,7 +242,8 @@ def _result(manifest: Manifest, warnings: list[str], *, created: bool) -> PushRe
 
 def _promoted(layout: Layout, result: PushResult, request: moving.Request, timeout: float | None) -> PushResult:
     try:
-        move = moving.promote(layout, NumberRef(result.version), request, dry_run=False, timeout=timeout)
+        with border("promote"):
+            move = moving.promote(layout, NumberRef(result.version), request, dry_run=False, timeout=timeout)
     except ModelRepoError as error:
         moved = error.partial if isinstance(error, UnconfirmedError) else None
         error.partial = result.model_copy(update={"promoted": moved})

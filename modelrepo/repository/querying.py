@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from modelrepo.core.history import Stack
@@ -11,7 +13,7 @@ from modelrepo.core.layout import Layout
 from modelrepo.core.manifest import MAX_MANIFEST_BYTES, Manifest, parse_manifest
 from modelrepo.core.refs import NumberRef, Ref, Version, looks_like_path, parse_ref
 from modelrepo.core.serving import model_name, server_config
-from modelrepo.errors import IntegrityError, ModelRepoError, NotFoundError, RequestError, SourceError
+from modelrepo.errors import IntegrityError, ModelRepoError, NotFoundError, RequestError, SourceError, from_os
 from modelrepo.fs import source
 from modelrepo.fs.look import read_file, room
 from modelrepo.repository import snapshot as reading
@@ -55,7 +57,7 @@ def _summary(snapshot: Snapshot, version: Version) -> VersionSummary:
     channels, pinned = snapshot.channels_of(version), version in snapshot.state.pins
     try:
         manifest = snapshot.manifest(version)
-    except IntegrityError as error:
+    except (IntegrityError, OSError) as error:
         return VersionSummary(
             version=version,
             digest=stored.digest if stored else "",
@@ -68,7 +70,7 @@ def _summary(snapshot: Snapshot, version: Version) -> VersionSummary:
             metrics=None,
             message=None,
             signatures=None,
-            problem=error.message,
+            problem=error.message if isinstance(error, IntegrityError) else from_os(error, "read it").message,
         )
     return VersionSummary(
         version=version,
@@ -187,21 +189,28 @@ def _below(snapshot: Snapshot, stack: Stack) -> Version | None:
     return stack[-2] if len(stack) > 1 and stack[-2] in snapshot.present else None
 
 
-def inspect(layout: Layout | None, argument: str, *, load: bool, seconds: float, memory: int | None) -> Inspection:
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a load may take, and how many bytes of memory (None for the default)."""
+
+    seconds: float
+    memory: int | None
+
+
+def inspect(layout: Layout, argument: str, load: Limits | None) -> Inspection:
     """Read a SavedModel, and load it if asked.
 
     Args:
-        layout: The repository, None where there is none (then only paths can be inspected).
+        layout: The repository; it need not exist where a path is inspected.
         argument: A path (with a `/`, or `.` or `..`) or a ref.
-        load: Whether TensorFlow must load it.
-        seconds: How long that may take.
-        memory: How much memory it may use, in bytes; None for the default.
+        load: The limits within which TensorFlow must load it; None where it is only read.
     """
     version = None
     if looks_like_path(argument):
-        place = Path(argument).resolve()
+        place = Path(os.path.realpath(argument))
     else:
-        version, place = _version_place(layout, argument)
+        version = reading.take(layout).resolve(parse_ref(argument))
+        place = layout.version(version)
     if not place.exists():
         raise SourceError(f"{argument} does not exist", kind="source-missing", expected="a SavedModel directory")
     if not place.is_dir() or not any((place / name).is_file() for name in source.MODEL_FILES):
@@ -210,8 +219,8 @@ def inspect(layout: Layout | None, argument: str, *, load: bool, seconds: float,
             kind="not-a-savedmodel",
             expected="a directory with one of " + ", ".join(source.MODEL_FILES),
         )
-    limit = memory if memory is not None else default_memory(_size(place))
-    with Inspector(memory=limit, seconds=seconds or LOAD_SECONDS) as inspector:
+    memory = load.memory if load is not None and load.memory is not None else default_memory(_size(place))
+    with Inspector(memory=memory, seconds=load.seconds if load is not None else LOAD_SECONDS) as inspector:
         report = inspector.read(place)
         graph = report.served
         found = Inspection(
@@ -223,7 +232,7 @@ def inspect(layout: Layout | None, argument: str, *, load: bool, seconds: float,
             fingerprint=report.fingerprint,
             ops=graph.ops,
         )
-        if not load:
+        if load is None:
             return found
         try:
             loaded = inspector.load(place, graph.tags)
@@ -235,14 +244,6 @@ def inspect(layout: Layout | None, argument: str, *, load: bool, seconds: float,
 
 def _size(place: Path) -> int:
     return sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
-
-
-def _version_place(layout: Layout | None, argument: str) -> tuple[Version, Path]:
-    if layout is None:
-        raise RequestError(f"{argument!a} needs a repository", kind="no-repository")
-    ref = parse_ref(argument)
-    version = reading.take(layout).resolve(ref)
-    return version, layout.version(version)
 
 
 def serving_config(layouts: Sequence[Layout], name: str | None, base_path: str | None) -> ServingConfig:

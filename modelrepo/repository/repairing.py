@@ -9,18 +9,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import os
 from collections.abc import Iterator
 
 from modelrepo.core.history import fold
 from modelrepo.core.layout import MANIFEST, STATE, Layout
 from modelrepo.core.records import Chain, Damage, Parsed, Record, chain_damage, decode, parse_journal
-from modelrepo.core.refs import Version
-from modelrepo.errors import IntegrityError
+from modelrepo.errors import IntegrityError, ModelRepoError
 from modelrepo.fs import copying, durable, machine
 from modelrepo.fs.journal import MAX_JOURNAL_BYTES
 from modelrepo.fs.locks import WriterLock
-from modelrepo.fs.look import read_file, read_tree, walk
+from modelrepo.fs.look import Found, mode_of, read_file, read_tree, used_numbers, walk
 from modelrepo.repository import cleaning, opening, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import Problem
@@ -28,7 +26,7 @@ from modelrepo.repository.snapshot import Snapshot
 from modelrepo.repository.writing import Writer, lock_seconds, token, writing
 
 #: What a recovery mends, besides what it records.
-_MENDED_BY_RECOVERY = {"view", "journal-torn", "unfinished", "unrecorded"}
+_MENDED_BY_RECOVERY = {"view", "journal-torn", "unfinished", "unrecorded", "directory-missing"}
 
 
 def repair(layout: Layout, timeout: float | None) -> tuple[Problem, ...]:
@@ -38,13 +36,15 @@ def repair(layout: Layout, timeout: float | None) -> tuple[Problem, ...]:
     with writing(layout, timeout) as writer:
         mended += _links(writer)
         mended += _modes(writer.snapshot())
-        rubbish = cleaning.take_abandoned(writer)
+        trouble: list[ModelRepoError] = []
+        rubbish = cleaning.take_abandoned(writer, trouble)
         after = verifying.problems(writer.snapshot())
-    cleaning.empty_trash(layout, rubbish)
+    cleaning.empty_trash(layout, rubbish, trouble)
     mended += [problem for problem in before if problem not in after]
     mended += [
         Problem(kind="leftover", path=f"{STATE}/{layout.trash.name}/{name}", detail="of a crashed command: deleted")
         for name in rubbish
+        if not (layout.trash / name).exists()
     ]
     return tuple(problem.model_copy(update={"repaired": True}) for problem in mended)
 
@@ -62,11 +62,16 @@ def _links(writer: Writer) -> Iterator[Problem]:
 
 
 def _modes(snapshot: Snapshot) -> Iterator[Problem]:
+    layout = snapshot.layout
+    for path, mode in list(verifying.state_modes(layout)):
+        durable.set_mode(path, mode & ~0o022)
+        yield Problem(kind="mode", path=str(path.relative_to(layout.root)), detail=f"its mode was {mode:04o}")
     for version in sorted(snapshot.present):
-        directory = snapshot.layout.version(version)
+        directory = layout.version(version)
         with contextlib.suppress(IntegrityError):
             known = {entry.path for entry in snapshot.manifest(version).files}
-            for problem, there in verifying.wrong_modes(version, walk(directory)):
+            top = Found("", 0, mode_of(directory) or 0, "directory")
+            for problem, there in verifying.wrong_modes(version, (top, *walk(directory))):
                 if there.kind == "directory" or there.path in known or there.path == MANIFEST:
                     mode = copying.FILE_MODE if there.kind == "file" else copying.DIRECTORY_MODE
                     durable.set_mode(directory / there.path, mode)
@@ -134,14 +139,24 @@ def _restarted(layout: Layout, data: bytes, digest: str) -> bytes:
     records = _readable(data)
     known = fold(records)
     tree = read_tree(layout)
-    names = [*os.listdir(layout.root), *(name.removesuffix(".json") for name in os.listdir(layout.removed))]
-    used = [version.number for version in map(Version.from_name, names) if version is not None]
     now, actor = machine.now(), machine.actor()
     chain = Chain(now, actor)
-    chain.add(phase="start", highest=max([known.highest, *used]), previous=digest)
+    chain.add(phase="start", highest=max(known.highest, *used_numbers(layout)), previous=digest)
     snapshot = Snapshot(layout, opening.open_config(layout), tree, parse_journal(b""), known, known)
-    for version in sorted(tree.versions):
-        # A directory counts as ours by the old journal's word, or by a manifest that names this very number.
+    for version, stored in sorted(known.stored.items()):
+        # What the old journal says of a version stays said, even where its directory does not fit (any more).
+        chain.add(
+            action="push",
+            version=version,
+            digest=stored.digest,
+            manifest_digest=stored.manifest_digest,
+            size=stored.size,
+            files=stored.files,
+            time=stored.pushed.time,
+            recorded_by=actor,
+        )
+    for version in sorted(tree.versions - known.stored.keys() - known.removed.keys()):
+        # Where its record cannot be read, a manifest that names this very number speaks for the directory.
         with contextlib.suppress(IntegrityError):
             raw = snapshot.manifest_bytes(version)
             manifest = snapshot.manifest(version)

@@ -15,7 +15,7 @@ from modelrepo.errors import BusyError, IntegrityError, from_os
 from modelrepo.fs import locks
 from modelrepo.fs.copying import DIRECTORY_MODE, FILE_MODE
 from modelrepo.fs.locks import Hold
-from modelrepo.fs.look import Found, file_digest, walk
+from modelrepo.fs.look import Found, file_digest, mode_of, walk
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import Problem, VerifyResult
 from modelrepo.repository.snapshot import Snapshot
@@ -23,6 +23,7 @@ from modelrepo.repository.snapshot import Snapshot
 _LEASE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.1
 _WRITABLE = 0o222
+_WRITABLE_BY_OTHERS = 0o022
 
 
 def verify(layout: Layout, refs: Sequence[Ref], *, quick: bool, repaired: tuple[Problem, ...] = ()) -> VerifyResult:
@@ -38,7 +39,10 @@ def verify(layout: Layout, refs: Sequence[Ref], *, quick: bool, repaired: tuple[
     versions = sorted({snapshot.resolve(ref) for ref in refs} if refs else snapshot.present)
     findings = [] if refs else structure(snapshot)
     for version in versions:
-        findings += checked(snapshot, version, quick=quick)
+        try:
+            findings += checked(snapshot, version, quick=quick)
+        except BusyError as error:
+            findings.append(Problem(kind="held", path=str(version), detail=f"not checked: {error.message}"))
     found = (*repaired, *findings)
     return VerifyResult(
         ok=all(problem.note or problem.repaired for problem in found),
@@ -55,6 +59,8 @@ def checked(snapshot: Snapshot, version: Version, *, quick: bool = False) -> lis
         if version not in reading.take(snapshot.layout).state.stored:
             return []  # a cleanup was faster
         return [Problem(kind="version-lost", path=str(version), detail="its directory is gone without a record")]
+    except PermissionError as error:
+        return [Problem(kind="unreadable", path=str(version), detail=from_os(error, "read it").message)]
     with hold:
         return contents(snapshot, version, quick=quick)
 
@@ -79,16 +85,22 @@ def contents(snapshot: Snapshot, version: Version, *, quick: bool = False) -> li
     """Check one version's files against its manifest, and its manifest against the journal."""
     try:
         manifest = snapshot.manifest(version)
+    except OSError as error:
+        return [Problem(kind="unreadable", path=f"{version}/{MANIFEST}", detail=from_os(error, "read it").message)]
     except IntegrityError as error:
         return [Problem(kind=error.kind, path=f"{version}/{MANIFEST}", detail=_sentence(error))]
     stored = snapshot.state.stored.get(version)
     if stored is not None and stored.digest != manifest.digest:
         return [Problem(kind="manifest-damaged", path=f"{version}/{MANIFEST}", detail="not the digest in the journal")]
     directory = snapshot.layout.version(version)
-    found = {entry.path: entry for entry in walk(directory)}
+    try:
+        found = {entry.path: entry for entry in walk(directory)}
+    except OSError as error:
+        return [Problem(kind="unreadable", path=str(version), detail=from_os(error, "read it").message)]
+    top = Found("", 0, mode_of(directory) or 0, "directory")
     return [
         *_files(directory, version, manifest, found, quick=quick),
-        *(problem for problem, _ in wrong_modes(version, found.values())),
+        *(problem for problem, _ in wrong_modes(version, (top, *found.values()))),
     ]
 
 
@@ -131,7 +143,7 @@ def wrong_modes(version: Version, found: Iterable[Found]) -> Iterator[tuple[Prob
         if wrong:
             expected = FILE_MODE if there.kind == "file" else DIRECTORY_MODE
             detail = f"its mode is {there.mode:04o}, not {expected:04o}: others may change it"
-            yield Problem(kind="mode", path=f"{version}/{there.path}", detail=detail), there
+            yield Problem(kind="mode", path=f"{version}/{there.path}".rstrip("/"), detail=detail), there
 
 
 def structure(snapshot: Snapshot) -> list[Problem]:
@@ -171,6 +183,7 @@ def problems_of(snapshot: Snapshot) -> Iterator[Problem]:
             yield Problem(kind="version-lost", path=str(version), detail="its directory is gone without a record")
     for name in snapshot.foreign:
         yield Problem(kind="foreign", path=name, detail="not modelrepo's; it is never touched", note=True)
+    yield from _own_files(snapshot.layout)
     yield from _leftovers(snapshot.layout)
 
 
@@ -202,15 +215,36 @@ def _views(snapshot: Snapshot) -> Iterator[Problem]:
         if target is None:
             continue
         there = sorted(view.versions) if view is not None else []
-        if there != [target]:
+        if view is not None and not view.own:
+            yield Problem(kind="view-taken", path=f"{base}/{channel}", detail="it is not a directory of modelrepo's")
+        elif there != [target]:
             names = ", ".join(map(str, there)) or "nothing"
             yield Problem(kind="view", path=f"{base}/{channel}", detail=f"it serves {names}, not {target}")
     for channel, view in sorted(snapshot.views.items()):
         if channel not in snapshot.channels:
-            yield Problem(kind="foreign", path=f"{base}/{channel}", detail="a view of no channel", note=True)
+            yield Problem(kind="foreign", path=f"{base}/{channel}", detail="no channel's view", note=True)
         for name in view.others:
             detail = "not modelrepo's; TensorFlow Serving tries to load it if its name is a number"
             yield Problem(kind="foreign", path=f"{base}/{channel}/{name}", detail=detail, note=not name.isdecimal())
+
+
+def _own_files(layout: Layout) -> Iterator[Problem]:
+    """Modelrepo's own directories and files: there, and not writable for everybody."""
+    for path, _ in layout.own_directories():
+        if not path.exists():
+            detail = "it is gone; the next writing command makes it again"
+            yield Problem(kind="directory-missing", path=str(path.relative_to(layout.root)), detail=detail)
+    for path, mode in state_modes(layout):
+        detail = f"its mode is {mode:04o}: others may change it"
+        yield Problem(kind="mode", path=str(path.relative_to(layout.root)), detail=detail)
+
+
+def state_modes(layout: Layout) -> Iterator[tuple[Path, int]]:
+    """Modelrepo's own directories and files that others may change, and their modes."""
+    for path in (*(path for path, _ in layout.own_directories()), layout.config, layout.journal, layout.lock):
+        mode = mode_of(path)
+        if mode is not None and mode & _WRITABLE_BY_OTHERS:
+            yield path, mode
 
 
 def _leftovers(layout: Layout) -> Iterator[Problem]:

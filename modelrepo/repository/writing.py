@@ -8,6 +8,7 @@ never moves a channel.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from modelrepo.core.layout import Layout, view_target
 from modelrepo.core.records import Action, Phase, Record
 from modelrepo.core.refs import Version
 from modelrepo.core.units import parse_seconds
-from modelrepo.errors import SystemRefusedError
+from modelrepo.errors import IntegrityError, SystemRefusedError
 from modelrepo.fs import ballast, durable, machine, native
 from modelrepo.fs.journal import Journal
 from modelrepo.fs.locks import WriterLock
@@ -63,7 +64,12 @@ class Writer:
         )
 
     def record(self, phase: Phase, action: Action, **fields: Any) -> Record:  # noqa: ANN401 - a record's fields
-        """Append a record and sync it."""
+        """Append a record and sync it.
+
+        Raises:
+            IntegrityError: The lock file was removed or replaced, so that somebody else may be writing too.
+        """
+        self.lock.check()
         now = machine.now()
         values: dict[str, Any] = {"time": now.time, "actor": machine.actor(), **fields}
         record = Record(
@@ -98,13 +104,31 @@ class Writer:
         """A fresh name in staging."""
         return self.layout.staging / token("tmp")
 
-    def next_number(self) -> int:
-        """The number of the next version: above every one in a record or a name."""
-        names = (Version.from_name(name) for name in os.listdir(self.layout.root))
-        return max([self._state.highest, *(version.number for version in names if version is not None)]) + 1
+    def _own_directories(self) -> None:
+        """Make modelrepo's own directories again where a backup has lost the empty ones.
+
+        Raises:
+            IntegrityError: One of them is a link or a file: what is done there would be done elsewhere.
+        """
+        made = False
+        for path, mode in self.layout.own_directories():
+            if not os.path.lexists(path):
+                made |= durable.make_directory(path, mode)
+            elif path.is_symlink() or not path.is_dir():
+                raise IntegrityError(
+                    f"{path} is not a directory of its own",
+                    kind="directory-replaced",
+                    expected="a directory",
+                    got="a link" if path.is_symlink() else "a file",
+                    hint="put a real directory in its place; nothing was changed",
+                )
+        if made:
+            durable.sync_directory(self.layout.state)
 
     def recover(self) -> None:
         """Close, record and heal what others left. Only a comfort may fail here, not a promise."""
+        self._journal.trim()
+        self._own_directories()
         durable.sync_directory(self.layout.root)
         tree = read_tree(self.layout)
         if self._state.open is not None:
@@ -131,7 +155,6 @@ class Writer:
             if version in self._state.stored and version is not None:
                 with contextlib.suppress(OSError):  # `status` and `verify` name a view that does not follow
                     self.follow(name, version)
-        self._journal.trim(self._parsed.torn)
         ballast.replenish(self.layout.ballast)
 
     def follow(self, channel: str, version: Version) -> None:
@@ -141,11 +164,13 @@ class Writer:
         appears whole.
         """
         path = self.layout.view(channel)
-        view = read_view(path)
+        view = read_view(self.layout, channel)
         name = str(version.number)
         if view is None:
             self._first_view(path, name, version)
             return
+        if not view.own:
+            raise OSError(errno.ENOTDIR, "it is not a directory, and not modelrepo's", str(path))
         if version not in view.versions:
             ballast.with_room(self.layout.ballast, lambda: durable.add_link(path / name, view_target(version)))
             durable.sync_directory(path)
@@ -159,11 +184,13 @@ class Writer:
         def build() -> None:
             staged = self.temporary()
             durable.make_directory(staged, 0o755)
-            durable.add_link(staged / name, view_target(version))
-            durable.sync_directory(staged)
-            if durable.make_directory(path.parent, 0o755):
-                durable.sync_directory(self.layout.root)
-            durable.rename_new(staged, path)
+            try:
+                durable.add_link(staged / name, view_target(version))
+                durable.sync_directory(staged)
+                durable.rename_new(staged, path)
+            except OSError:
+                durable.delete_tree(staged)
+                raise
             durable.sync_directory(path.parent)
 
         ballast.with_room(self.layout.ballast, build)

@@ -30,6 +30,8 @@ _ANSWER_LIMIT = 256 * 1024 * 1024
 _KEPT_BYTES = 8 * 1024
 _SHOWN_LINES = 5
 _END_SECONDS = 5.0
+#: The system counts a wait in milliseconds, in 32 bits.
+_LONGEST_WAIT = 3600.0
 
 
 def default_memory(size: int) -> int:
@@ -175,7 +177,7 @@ class Inspector:
                         expected=f"an end within {seconds:g} s",
                         hint="allow more with --load-timeout" if doing == "loading" else None,
                     )
-                for key, _ in selector.select(left):
+                for key, _ in selector.select(min(left, _LONGEST_WAIT)):
                     data = os.read(key.fd, 64 * 1024)
                     if key.fileobj is err:
                         self._said = (self._said + data)[-_KEPT_BYTES:]

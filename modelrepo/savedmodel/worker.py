@@ -15,6 +15,7 @@ import importlib.util
 import json
 import os
 import resource
+import stat
 import sys
 import time
 import types
@@ -24,6 +25,8 @@ from typing import Any, TextIO
 _INIT_OP = "__saved_model_init_op"
 _NICE = 10
 _MESSAGE_LIMIT = 4000
+#: Protocol buffers refuse larger messages.
+_MESSAGE_BYTES = 2**31 - 1
 #: Names of TensorFlow's data types that are not the lower-case rest of the enumeration's name.
 _DTYPES = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_HALF": "float16"}
 #: From linux/prctl.h: send this process a signal when its parent dies.
@@ -137,25 +140,38 @@ def _read(request: dict[str, Any]) -> dict[str, Any]:
 
 def _parse(path: str, protos: _Protos) -> Any:
     model = protos.saved_model.SavedModel()
-    binary, text = os.path.join(path, "saved_model.pb"), os.path.join(path, "saved_model.pbtxt")
     try:
-        if os.path.exists(binary):
-            with open(binary, "rb") as file:
-                model.ParseFromString(file.read())
-        elif os.path.exists(text):
+        if (data := _bytes(path, "saved_model.pb")) is not None:
+            model.ParseFromString(data)
+        elif (data := _bytes(path, "saved_model.pbtxt")) is not None:
             from google.protobuf import text_format
 
-            with open(text, encoding="utf-8") as file:
-                text_format.Parse(file.read(), model)
+            text_format.Parse(data.decode(), model)
         else:  # chunked: only TensorFlow can put it together
+            _bytes(path, "saved_model.cpb")
             _tensorflow()
             loader = importlib.import_module("tensorflow.python.saved_model.loader_impl")
             model = loader.parse_saved_model(path)
-    except _RefusedError:
+    except (_RefusedError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - protobuf's and TensorFlow's errors have no common base
         raise _RefusedError("model-unparsable", f"its saved_model file does not parse: {error}") from None
     return model
+
+
+def _bytes(directory: str, name: str) -> bytes | None:
+    """A regular file's bytes; None where there is no such file. A pipe of that name is not waited for."""
+    try:
+        descriptor = os.open(os.path.join(directory, name), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise _RefusedError("model-unparsable", f"{name} is not a regular file")
+        if status.st_size > _MESSAGE_BYTES:
+            raise _RefusedError("model-unparsable", f"{name} is larger than 2 GiB, which protocol buffers refuse")
+        return file.read()
 
 
 def _meta_graph(graph: Any, protos: _Protos) -> dict[str, Any]:
@@ -210,11 +226,11 @@ def _dtype(number: int, protos: _Protos) -> str:
 def _fingerprint(path: str, protos: _Protos) -> dict[str, str] | None:
     if protos.fingerprint is None:
         return None
-    try:
-        with open(os.path.join(path, "fingerprint.pb"), "rb") as file:
-            message = protos.fingerprint.FingerprintDef.FromString(file.read())
-    except FileNotFoundError:
+    data = _bytes(path, "fingerprint.pb")
+    if data is None:
         return None
+    try:
+        message = protos.fingerprint.FingerprintDef.FromString(data)
     except Exception as error:  # noqa: BLE001 - protobuf's DecodeError
         raise _RefusedError("model-unparsable", f"its fingerprint.pb does not parse: {error}") from None
     fields = {

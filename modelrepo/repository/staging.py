@@ -1,0 +1,166 @@
+"""The first half of a push: the source is found, listed and copied, and a child process reads and loads the copy."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelrepo.core.layout import Layout
+from modelrepo.core.units import format_size
+from modelrepo.errors import BusyError, ModelError, SourceError, SystemRefusedError
+from modelrepo.fs import copying, durable, locks, look, source
+from modelrepo.repository import cleaning
+from modelrepo.repository import snapshot as reading
+from modelrepo.repository.writing import token
+from modelrepo.savedmodel.report import SERVE, Loaded, Report
+from modelrepo.savedmodel.runner import Inspector
+
+_TRIES = 5
+_BLOCK = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What a push does with symbolic links in the source.
+
+    Attributes:
+        follow: Store what they name, instead of refusing them.
+        into: Directories outside the source that they may lead into.
+    """
+
+    follow: bool = False
+    into: Sequence[Path] = ()
+
+
+def look_at(place: Path, links: Links) -> source.Listing:
+    """List the source; see `source.look`."""
+    return source.look(place, follow_links=links.follow, links_into=links.into)
+
+
+def locate(layout: Layout, path: Path) -> Path:
+    """The source without links, checked not to be tangled with the repository.
+
+    Raises:
+        SourceError: It is missing, no directory, inside the repository or around it.
+    """
+    if not os.path.lexists(path):
+        raise SourceError(f"{path} does not exist", kind="source-missing", expected="a SavedModel directory")
+    try:
+        place = path.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        raise SourceError(f"{path} is a link that leads nowhere", kind="source-missing") from error
+    if not place.is_dir():
+        hint = "name the directory that holds it" if place.name in source.MODEL_FILES else None
+        raise SourceError(
+            f"{path} is not a directory", kind="not-a-directory", expected="a SavedModel directory", hint=hint
+        )
+    if place == layout.root or layout.root in place.parents:
+        raise SourceError(
+            f"{path} lies inside the repository {layout.root}",
+            kind="source-inside",
+            hint="what is in there is stored already; `modelrepo promote` makes it live",
+        )
+    if place in layout.root.parents:
+        raise SourceError(f"the repository {layout.root} lies inside {path}", kind="source-around")
+    return place
+
+
+def require_room(layout: Layout, snapshot: reading.Snapshot, listing: source.Listing) -> None:
+    """Make sure that the disk has room, before the first byte is copied.
+
+    Raises:
+        SystemRefusedError: It has not; the message says what a cleanup would free.
+    """
+    blocks = sum(-(-file.size // _BLOCK) + 1 for file in listing.files) + 2 * len(listing.directories) + 64
+    need, (free, free_files) = blocks * _BLOCK, look.room(layout.root)
+    names = len(listing.files) + len(listing.directories) + 2
+    if need <= free and (free_files == 0 or names <= free_files):
+        return
+    freed = format_size(cleaning.would_free(snapshot))
+    raise SystemRefusedError(
+        f"there is no room for {format_size(listing.size)} in {layout.root}",
+        kind="no-space",
+        expected=f"{format_size(need)} and {names} files",
+        got=f"{format_size(free)} and {free_files} files",
+        hint=f"`modelrepo cleanup` would free {freed}",
+    )
+
+
+@contextlib.contextmanager
+def staging(layout: Layout) -> Iterator[tuple[Path, str]]:
+    """A directory that is ours alone, held by a lease so that no cleanup takes it for abandoned.
+
+    The lease is taken behind the making, and the directory is looked at again: one that a cleanup took in between is
+    given up for another.
+    """
+    for _ in range(_TRIES):
+        name = token("push")
+        directory = layout.staging / name
+        durable.make_directory(directory, copying.DIRECTORY_MODE)
+        try:
+            hold = locks.take(directory)
+        except FileNotFoundError:
+            continue
+        if hold is None:
+            continue
+        with hold:
+            try:
+                yield directory, name
+            finally:
+                if directory.exists():
+                    durable.delete_tree(directory)
+        return
+    raise BusyError("a staging directory went away as soon as it was made", kind="staging", hint="try again")
+
+
+def look_again(place: Path, listing: source.Listing, links: Links) -> None:
+    """Make sure that the source still is what was listed.
+
+    Raises:
+        SourceError: Somebody changed it meanwhile.
+    """
+    try:
+        now = look_at(place, links)
+    except (OSError, SourceError) as error:
+        raise copying.changed(str(place)) from error
+    if now != listing:
+        differ = set(now.files) ^ set(listing.files)
+        paths = sorted({file.path for file in differ} | (set(now.directories) ^ set(listing.directories)))
+        raise copying.changed(", ".join(paths[:3]) or str(place))
+
+
+def inspect(
+    inspector: Inspector, directory: Path, *, load: bool
+) -> tuple[Report | None, Loaded | None, tuple[str, ...]]:
+    """Read a staged model, and load it if asked; return also what somebody should know.
+
+    Raises:
+        SourceError: It does not parse.
+        ModelError: TensorFlow could not load it, or it changed its own files meanwhile.
+    """
+    try:
+        report = inspector.read(directory)
+    except ModelError as error:
+        if load or error.kind != "tensorflow-missing":
+            raise
+        return None, None, ("TensorFlow is not installed here: the signatures were not read",)
+    warnings = []
+    if report.served.tags != SERVE:
+        tags = ",".join(report.served.tags) or "(none)"
+        warnings.append(f"no meta graph is tagged exactly `serve`: TensorFlow Serving needs --saved_model_tags={tags}")
+    if not report.served.signatures:
+        warnings.append("it has no signatures: nobody can call it by name")
+    if not load:
+        return report, None, tuple(warnings)
+    before = copying.stamps(directory)
+    loaded = inspector.load(directory, report.served.tags)
+    if copying.stamps(directory) != before:
+        raise ModelError(
+            "the model changed its own files while it was loaded",
+            kind="model-writes",
+            hint="a model that writes files is a program; look at its ops with `modelrepo inspect --json PATH`",
+        )
+    return report, loaded, tuple(warnings)
