@@ -94,9 +94,9 @@ def parse_config(data: bytes, where: str) -> Config:
     except (ValueError, RecursionError) as error:  # tomllib's own error, no UTF-8, absurd numbers, absurd nesting
         raise IntegrityError(f"{where} is not TOML: {str(error)[:200]}", kind="config-damaged", hint=hint) from error
     number = fields.get("format")
-    if isinstance(number, bool):
-        fields["format"] = None  # True is not 1
-    elif isinstance(number, int) and number > FORMAT:
+    if type(number) is not int:
+        fields["format"] = None  # neither True nor 1.0 is 1
+    elif number > FORMAT:
         raise IntegrityError(
             f"{where} says that this repository is of a newer format",
             kind="newer-format",

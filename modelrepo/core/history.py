@@ -134,7 +134,7 @@ class _Fold:
             if record.action == "rollback":
                 rolled_back |= {stack[-1]}
         if record.action == "rollback":
-            self.stacks[channel] = _popped(stack, to, record.steps or 1)
+            self.stacks[channel] = _popped(stack, to, 1 if record.steps is None else record.steps)
         else:
             self.stacks[channel] = pushed(stack, to)
         self.rolled_back[channel] = rolled_back
@@ -176,7 +176,7 @@ def without(stack: Stack, version: Version) -> Stack:
 
 def _popped(stack: Stack, to: Version, steps: int) -> Stack:
     """A stack after a rollback. The target stands `steps` beneath the top; where it does not, the link is the truth."""
-    rest = stack[:-steps] if steps < len(stack) else ()
+    rest = stack[: max(0, len(stack) - steps)]
     return pushed(rest, to)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from modelrepo.core.contents import FileEntry, content_digest, is_safe_path
 from modelrepo.core.layout import MANIFEST
@@ -66,7 +66,7 @@ class Manifest(Value):
     source: Origin
     message: str | None = None
     labels: dict[str, str] = Field(default_factory=dict)
-    metrics: dict[str, float] = Field(default_factory=dict)
+    metrics: dict[str, FiniteFloat] = Field(default_factory=dict)
     model_format: Literal["pb", "pbtxt", "cpb"]
     tags: tuple[tuple[str, ...], ...] | None = None
     signatures: dict[str, Signature] | None = None

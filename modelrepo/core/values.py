@@ -45,7 +45,11 @@ def _to_time(value: object) -> datetime:
     if not isinstance(moment, datetime) or moment.tzinfo is None:
         message = "a time needs a date, a time and a zone"
         raise ValueError(message)
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        message = "a time must lie in the years 1 to 9999 in UTC"
+        raise ValueError(message) from None
 
 
 def _to_version(value: object) -> Version:

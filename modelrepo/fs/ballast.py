@@ -44,7 +44,10 @@ def _give_up_one(directory: Path) -> bool:
     names = _pieces(directory)
     if not names:
         return False
-    os.unlink(directory / names[-1])
+    try:
+        os.unlink(directory / names[-1])
+    except OSError:
+        return False
     with contextlib.suppress(OSError):
         durable.sync_directory(directory)  # most file systems free the blocks only when this is on the disk
     return True
@@ -53,7 +56,7 @@ def _give_up_one(directory: Path) -> bool:
 def _pieces(directory: Path) -> list[str]:
     try:
         return sorted(os.listdir(directory))
-    except FileNotFoundError:
+    except OSError:
         return []
 
 

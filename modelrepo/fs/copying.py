@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -21,6 +22,9 @@ _INLINE = 64 * 1024
 _WRITEBACK_STEP = 8 * _CHUNK
 #: Above this many files, one sync of the file system is cheaper than one per file.
 _MANY_FILES = 256
+
+#: What opening a file says that has become a link, a socket or a part of another tree since it was listed.
+_REPLACED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENODEV}
 
 FILE_MODE = 0o444
 DIRECTORY_MODE = 0o755
@@ -57,10 +61,9 @@ def copy(listing: Listing, destination: Path) -> tuple[FileEntry, ...]:
             entries.append(_copy_file(file, descriptor, hasher))
             if together or len(waiting) > _MANY_FILES:
                 # The sync of the whole file system reports errors of closed files too, since its descriptor is older.
-                oldest = waiting.pop(0)
                 if not together:
-                    durable.sync(oldest)
-                os.close(oldest)
+                    durable.sync(waiting[0])
+                os.close(waiting.pop(0))
         if not together or not native.sync_file_system(watch):
             _sync_each(waiting, destination, listing if together else None)
         return tuple(entries)
@@ -82,13 +85,16 @@ def _copy_file(file: SourceFile, target: int, hasher: _Hasher) -> FileEntry:
     """Copy one file into an open one, and begin its writing to the disk."""
     try:
         source = os.open(file.real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in _REPLACED:
+            raise
         raise changed(file.path) from None
+    status = os.fstat(source)
+    if not stat.S_ISREG(status.st_mode) or identity(status) != file.identity:
+        os.close(source)
+        raise changed(file.path)
     size = 0
     with os.fdopen(source, "rb", buffering=0) as reader:
-        status = os.fstat(source)
-        if not stat.S_ISREG(status.st_mode) or identity(status) != file.identity:
-            raise changed(file.path)
         hasher.begin()
         while count := reader.readinto(hasher.free):
             durable.write_all(target, hasher.take(count))

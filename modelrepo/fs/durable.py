@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 from modelrepo.fs import native
@@ -162,10 +163,16 @@ def make_directory(path: Path, mode: int) -> bool:
 
 
 def set_mode(path: Path, mode: int) -> None:
-    """Set the mode of a file or directory, not of what a link names."""
+    """Set the mode of a file or directory, not of what a link names, and sync it.
+
+    Raises:
+        OSError: It is a link (`ELOOP`), or another's.
+    """
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    os.chmod(path, mode)
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        os.fchmod(descriptor, mode)
         sync(descriptor)
     finally:
         os.close(descriptor)
@@ -185,6 +192,11 @@ def rename_new(old: Path, new: Path) -> None:
     if os.path.lexists(new):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(new))
     os.rename(old, new)
+
+
+def scratch() -> Path:
+    """Make a directory for temporary files, for this user alone and outside any repository; `delete_tree` ends it."""
+    return Path(tempfile.mkdtemp(prefix="modelrepo-"))
 
 
 def delete_tree(path: Path) -> None:

@@ -78,7 +78,9 @@ def _used_by(
     for name in ("cwd", "root", *(f"fd/{number}" for number in os.listdir(f"{base}/fd"))):
         try:
             status = os.stat(f"{base}/{name}")
-        except (FileNotFoundError, ProcessLookupError):
+        except PermissionError:
+            raise
+        except OSError:  # it was closed, its process ended, or it lies on a mount that is dead
             continue
         version = inodes.get((status.st_dev, status.st_ino))
         if version is not None:

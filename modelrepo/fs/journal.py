@@ -59,6 +59,7 @@ class Journal:
             OSError: It could not be written or synced; the end of the journal is then in doubt, and the next writer
                 writes it anew.
         """
+        self.trim()
         raw = encode(record)
         kept = b"".join(line.raw for line in self._lines[self._keep :])
         start = self._start()

@@ -6,6 +6,7 @@ handle, and the bounds of `modelrepo.core.contents` hold. All problems are colle
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Sequence
@@ -19,6 +20,9 @@ from modelrepo.errors import SourceError
 #: TensorFlow looks for one of these at the top (tensorflow/python/saved_model/loader_impl.py).
 MODEL_FILES = {"saved_model.pb": "pb", "saved_model.pbtxt": "pbtxt", "saved_model.cpb": "cpb"}
 _NAMED = 5
+_NAMED_CHARACTERS = 60
+#: The version's digest could not be checked with sha256sum.
+_STANDARD_INPUT = "-"
 _KINDS = ((stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"), (stat.S_ISBLK, "device"), (stat.S_ISCHR, "device"))
 
 
@@ -97,32 +101,37 @@ class _Scan:
             self.problems.append(f"it holds more than {MAX_FILES:,} files or directories")
 
     def _look(self, prefix: str, entry: os.DirEntry[str], above: tuple[tuple[int, int], ...]) -> _Place | None:
+        """Take in one entry, or note why not; return the directory to look into next."""
         path = f"{prefix}{entry.name}"
-        problem = name_problem(entry.name)
-        if problem is not None:
-            self.problems.append(f"the name {path!a} {problem}")
+        reserved = _reserved(path, entry.name)
+        if reserved is not None:
+            self.problems.append(f"{path!a} {reserved}")
             return None
-        if path == MANIFEST or entry.name == STATE:
-            self.problems.append(f"{path!a} is a name that modelrepo keeps for itself")
+        real = self._resolve(path, entry.path) if entry.is_symlink() else entry.path
+        status = None if real is None else self._status(path, real)
+        if real is None or status is None:
             return None
-        real = entry.path
-        if entry.is_symlink():
-            resolved = self._resolve(path, real)
-            if resolved is None:
-                return None
-            real = resolved
-        status = os.stat(real, follow_symlinks=False)
         if stat.S_ISREG(status.st_mode):
             self.files.append(SourceFile(path, real, identity(status)))
-        elif stat.S_ISDIR(status.st_mode):
-            if (status.st_dev, status.st_ino) in above:
-                self.problems.append(f"{path!a} leads back into itself")
-                return None
-            self.directories.append(path)
-            return f"{path}/", real, (*above, (status.st_dev, status.st_ino))
-        else:
+        elif not stat.S_ISDIR(status.st_mode):
             kind = next((word for test, word in _KINDS if test(status.st_mode)), "special file")
             self.problems.append(f"{path!a} is a {kind}")
+        elif (status.st_dev, status.st_ino) in above:
+            self.problems.append(f"{path!a} leads back into itself")
+        else:
+            self.directories.append(path)
+            return f"{path}/", real, (*above, (status.st_dev, status.st_ino))
+        return None
+
+    def _status(self, path: str, real: str) -> os.stat_result | None:
+        try:
+            return os.stat(real, follow_symlinks=False)
+        except FileNotFoundError:
+            self.problems.append(f"{path!a} went away while it was looked at")
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            self.problems.append(f"the path {path[:_NAMED_CHARACTERS]!a}… is too long for the system")
         return None
 
     def _resolve(self, path: str, link: str) -> str | None:
@@ -138,6 +147,18 @@ class _Scan:
             return real
         self.problems.append(f"{path!a} is a symbolic link that leads out, to {real!a}")
         return None
+
+
+def _reserved(path: str, name: str) -> str | None:
+    """Why something of this name cannot stand here, whatever it is."""
+    problem = name_problem(name)
+    if problem is not None:
+        return problem
+    if path == MANIFEST or name == STATE:
+        return "is a name that modelrepo keeps for itself"
+    if path == _STANDARD_INPUT:
+        return "is a name that sha256sum takes for its standard input"
+    return None
 
 
 def look(source: Path, *, follow_links: bool = False, links_into: Sequence[Path] = ()) -> Listing:

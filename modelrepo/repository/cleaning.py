@@ -236,15 +236,20 @@ def _remove(writer: Writer, version: Version, rules: Retention, run: _Run) -> li
     if hold is None:
         run.stayed[version] = (LEASED,)
         return []
+    name = token(str(version))
     with hold:
-        name = _to_trash(writer, snapshot, version)
+        try:
+            _to_trash(writer, snapshot, version, name)
+        except UnconfirmedError:
+            run.removed.append(version)  # it is gone all the same
+            raise
     run.removed.append(version)
     run.freed += snapshot.state.stored[version].size
     return [name]
 
 
-def _to_trash(writer: Writer, snapshot: Snapshot, version: Version) -> str:
-    layout, name = writer.layout, token(str(version))
+def _to_trash(writer: Writer, snapshot: Snapshot, version: Version, name: str) -> None:
+    layout = writer.layout
     directory, trash = layout.version(version), layout.trash / name
     intent = writer.record("intent", "cleanup", version=version, token=name)
     try:
@@ -257,19 +262,20 @@ def _to_trash(writer: Writer, snapshot: Snapshot, version: Version) -> str:
         if directory.exists():
             writer.give_up(intent)
             raise from_os(error, f"take {version} out of sight") from error
+    durable_now = False
     try:
         durable.sync_directory(layout.trash)
         durable.sync_directory(layout.root)
+        durable_now = True
         writer.close(intent, "done")
     except OSError as error:
         raise UnconfirmedError(
             f"{version} is gone, but {from_os(error, 'confirm it').message}",
-            durable=False,
+            durable=durable_now,
             view=None,
             recorded=False,
             hint="mend the cause; the next writing command completes it",
         ) from error
-    return name
 
 
 def _keep_manifest(writer: Writer, version: Version) -> None:

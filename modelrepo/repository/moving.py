@@ -175,8 +175,6 @@ def plan_rollback(snapshot: Snapshot, channel: str, steps: int, to: Ref | None) 
     origin = _origin(snapshot, channel)
     if to is not None:
         steps = _steps_to(snapshot, channel, stack, to)
-        if steps == 0:
-            return Move(channel, origin, stack[-1], None, None)
     if steps >= len(stack):
         raise RefusedError(
             f"{channel} has nothing to roll back to" if len(stack) < 2 else f"{channel} cannot go back {steps} steps",

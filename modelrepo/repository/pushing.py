@@ -76,6 +76,9 @@ def push(layout: Layout, path: Path, options: Options, timeout: float | None) ->
     snapshot = reading.take(layout)
     snapshot.require_journal()
     check_file_system(layout.root)
+    if layout.staging.is_symlink() or not layout.staging.is_dir():
+        with writing(layout, timeout):
+            pass  # recovery makes it again, or says why it cannot
     place = staging.locate(layout, path)
     listing = staging.look_at(place, options.links)
     memory = options.load_memory if options.load_memory is not None else default_memory(listing.size)
@@ -111,7 +114,8 @@ def _commit(layout: Layout, staged: _Staged, place: Path, options: Options, time
                 problems = verifying.checked(reading.take(layout), version)
                 (damaged if problems else sound).add(version)
                 if problems:
-                    warnings.append(f"{version} has the same content, but is damaged: {problems[0].detail}")
+                    first = problems[0]
+                    warnings.append(f"{version} has the same content, but is damaged: {first.path}: {first.detail}")
         with writing(layout, timeout) as writer:
             same = set() if options.allow_duplicate else _same(writer.snapshot(), digest)
             if same - sound - damaged:

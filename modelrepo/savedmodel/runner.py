@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from modelrepo.errors import ModelError, SourceError
+from modelrepo.fs import durable
 from modelrepo.savedmodel.report import Loaded, Report
 
 #: Defaults of `--load-timeout` and `--load-memory`.
@@ -30,6 +32,8 @@ _ANSWER_LIMIT = 256 * 1024 * 1024
 _KEPT_BYTES = 8 * 1024
 _SHOWN_LINES = 5
 _END_SECONDS = 5.0
+#: Empty lines, and the stack of C++ that follows what TensorFlow says when it aborts.
+_NOISE = re.compile(r"\s*|\s*(@\s+)?0x[0-9a-f]+.*|\*\*\*.*stack trace.*", re.IGNORECASE)
 #: The system counts a wait in milliseconds, in 32 bits.
 _LONGEST_WAIT = 3600.0
 
@@ -53,18 +57,19 @@ class Inspector:
         self._said = b""
         self._pending = b""
         self._warming = False
+        self._scratch = durable.scratch()
         self._child = subprocess.Popen(
             [
                 sys.executable,
                 "-m",
                 "modelrepo.savedmodel.worker",
-                json.dumps({"memory": memory, "parent": os.getpid()}),
+                json.dumps({"memory": memory, "parent": os.getpid(), "scratch": str(self._scratch)}),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            env={**os.environ, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"},
         )
 
     def __enter__(self) -> Self:
@@ -85,6 +90,8 @@ class Inspector:
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
+        with contextlib.suppress(OSError):
+            durable.delete_tree(self._scratch)
 
     def warm(self) -> None:
         """Let the child import TensorFlow while the caller does something else."""
@@ -125,8 +132,8 @@ class Inspector:
 
     def _send(self, request: dict[str, Any]) -> None:
         pipe = self._child.stdin
-        if pipe is None:
-            raise AssertionError
+        if pipe is None or pipe.closed:
+            raise ModelError("the process that reads models has ended", kind="model-crash")
         with contextlib.suppress(BrokenPipeError):  # it died: the missing answer says so
             pipe.write(json.dumps(request).encode() + b"\n")
             pipe.flush()
@@ -218,7 +225,7 @@ class Inspector:
         )
 
     def _last_lines(self) -> str:
-        lines = [line for line in self._said.decode(errors="replace").splitlines() if line.strip()]
+        lines = [line for line in self._said.decode(errors="replace").splitlines() if not _NOISE.fullmatch(line)]
         shown = "; ".join(_printable(line)[:300] for line in lines[-_SHOWN_LINES:])
         return f"; it said last: {shown}" if shown else ""
 

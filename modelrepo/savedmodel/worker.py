@@ -14,7 +14,6 @@ import importlib
 import importlib.util
 import json
 import os
-import resource
 import stat
 import sys
 import time
@@ -22,15 +21,14 @@ import types
 from collections import Counter
 from typing import Any, TextIO
 
+from modelrepo.savedmodel import cage
+
 _INIT_OP = "__saved_model_init_op"
-_NICE = 10
 _MESSAGE_LIMIT = 4000
 #: Protocol buffers refuse larger messages.
 _MESSAGE_BYTES = 2**31 - 1
 #: Names of TensorFlow's data types that are not the lower-case rest of the enumeration's name.
 _DTYPES = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_HALF": "float16"}
-#: From linux/prctl.h: send this process a signal when its parent dies.
-_PR_SET_PDEATHSIG = 1
 
 
 class _RefusedError(Exception):
@@ -45,7 +43,9 @@ def main() -> None:
     """Answer requests until standard input ends."""
     limits = json.loads(sys.argv[1])
     answers = _take_output()
-    _limit(limits)
+    cage.enter(memory=limits["memory"], scratch=limits["scratch"])
+    if os.getppid() != limits["parent"]:
+        os._exit(1)  # it died before it could be watched
     for line in sys.stdin:
         request = json.loads(line)
         answer: dict[str, Any]
@@ -57,7 +57,8 @@ def main() -> None:
             answer = {"error": "it ran out of memory", "kind": "model-memory"}
         except Exception as error:  # noqa: BLE001 - whatever a model makes TensorFlow raise is an answer
             text = f"{type(error).__name__}: {error}"
-            answer = {"error": text[:_MESSAGE_LIMIT], "kind": "model-unloadable"}
+            memory = type(error).__name__ == "ResourceExhaustedError"
+            answer = {"error": text[:_MESSAGE_LIMIT], "kind": "model-memory" if memory else "model-unloadable"}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
     sys.stderr.flush()
@@ -69,21 +70,6 @@ def _take_output() -> TextIO:
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)
     return answers
-
-
-def _limit(limits: dict[str, int]) -> None:
-    os.nice(_NICE)
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0)
-        # Data, not address space: TensorFlow reserves far more addresses than it uses.
-        resource.setrlimit(resource.RLIMIT_DATA, (limits["memory"], limits["memory"]))
-    if os.getppid() != limits["parent"]:
-        os._exit(1)  # the parent died before it could be watched
 
 
 def _warm(_: dict[str, Any]) -> dict[str, Any]:
@@ -204,14 +190,19 @@ def _signature(signature: Any, protos: _Protos) -> dict[str, Any]:
 
 def _tensor(info: Any, protos: _Protos) -> dict[str, Any]:
     encoding = info.WhichOneof("encoding")
-    name, kind = info.name, "dense"
-    if encoding == "coo_sparse":
-        name, kind = info.coo_sparse.values_tensor_name, "sparse"
-    elif encoding == "composite_tensor":
-        name, kind = ",".join(part.name for part in info.composite_tensor.components), "composite"
+    if encoding == "composite_tensor":
+        # Its own type and shape say nothing; the first component holds the values (a ragged tensor's flat ones).
+        parts = list(info.composite_tensor.components)
+        dtype = _dtype(parts[0].dtype, protos) if parts else "unknown"
+        return {"name": ",".join(part.name for part in parts), "dtype": dtype, "shape": None, "encoding": "composite"}
+    sparse = encoding == "coo_sparse"
     shape = info.tensor_shape
-    sizes = None if shape.unknown_rank else [None if size.size < 0 else size.size for size in shape.dim]
-    return {"name": name, "dtype": _dtype(info.dtype, protos), "shape": sizes, "encoding": kind}
+    return {
+        "name": info.coo_sparse.values_tensor_name if sparse else info.name,
+        "dtype": _dtype(info.dtype, protos),
+        "shape": None if shape.unknown_rank else [None if size.size < 0 else size.size for size in shape.dim],
+        "encoding": "sparse" if sparse else "dense",
+    }
 
 
 def _dtype(number: int, protos: _Protos) -> str:

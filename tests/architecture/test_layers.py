@@ -39,7 +39,7 @@ ONLY = {
     "filelock": {"fs"},
     "fcntl": {"fs"},
     "shutil": set[str](),
-    "tempfile": set[str](),
+    "tempfile": {"fs"},
     "subprocess": {"savedmodel"},
 }
 #: What core must not import: the disk, the clock, the environment, other processes.

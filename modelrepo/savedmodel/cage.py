@@ -1,0 +1,77 @@
+"""What the inspector's child gives up before it touches a model: time, memory, a GPU, the right to write or to connect.
+
+An ordinary user may give these up, where the kernel lets him: limits everywhere, Landlock on Linux 5.13 and newer (TCP
+since 6.7). What the kernel does not have is not taken away. This keeps accidents and simple malice small; it is no
+sandbox for code that fights it, and reading files is not taken away.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import sys
+
+_NICE = 10
+#: From linux/prctl.h.
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+#: The numbers of Landlock's system calls are the same on all architectures.
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_VERSION_FLAG, _RULE_PATH_BENEATH = 1, 1
+#: From linux/landlock.h: all rights to change a file system, by the first version of Landlock that knows them.
+_WRITE_FILE = 1 << 1
+_FILE_RIGHTS = {1: _WRITE_FILE | 0b1_1111_1111_0000, 2: 1 << 13, 3: 1 << 14}
+_NET_RIGHTS, _NET_VERSION = 0b11, 4
+
+
+class _Ruleset(ctypes.Structure):
+    _fields_ = (("files", ctypes.c_uint64), ("net", ctypes.c_uint64))
+
+
+class _PathBeneath(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = (("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32))
+
+
+def enter(*, memory: int, scratch: str) -> None:
+    """Give up what a model need not have, and end when the parent ends (Linux). There is no way back.
+
+    Args:
+        memory: Bytes of data that the process may have (Linux). Data, not address space: TensorFlow reserves far more
+            addresses than it uses.
+        scratch: The one directory that may be written to: TensorFlow's import wants a place for temporary files.
+    """
+    os.nice(_NICE)
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    os.environ["TMPDIR"] = scratch
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0)
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+        _landlock(libc, scratch)
+
+
+def _landlock(libc: ctypes.CDLL, scratch: str) -> None:
+    """Give up writing elsewhere, and TCP, for good; nothing where the kernel has no Landlock."""
+    version = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)
+    if version < 1:
+        return
+    files = 0
+    for since, rights in _FILE_RIGHTS.items():
+        files |= rights if version >= since else 0
+    net = _NET_RIGHTS if version >= _NET_VERSION else 0
+    rules = _Ruleset(files, net)
+    size = ctypes.sizeof(rules) if net else ctypes.sizeof(ctypes.c_uint64)
+    ruleset = libc.syscall(_CREATE_RULESET, ctypes.byref(rules), ctypes.c_size_t(size), 0)
+    if ruleset < 0:
+        return
+    for place, rights in ((os.devnull, _WRITE_FILE), (scratch, files)):
+        descriptor = os.open(place, os.O_PATH | os.O_CLOEXEC)
+        beneath = _PathBeneath(rights, descriptor)
+        libc.syscall(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, ctypes.byref(beneath), 0)
+        os.close(descriptor)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    libc.syscall(_RESTRICT_SELF, ruleset, 0)
+    os.close(ruleset)

@@ -1,0 +1,103 @@
+"""Room kept back for a full disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from modelrepo.fs import ballast
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A full ballast."""
+    ballast.replenish(tmp_path / "ballast")
+    return tmp_path / "ballast"
+
+
+def act(directory: Path, times: int, number: int = errno.ENOSPC) -> int:
+    tries: list[int] = []
+
+    def action() -> str:
+        tries.append(1)
+        if len(tries) <= times:
+            raise OSError(number, os.strerror(number))
+        return "done"
+
+    assert ballast.with_room(directory, action) == "done"
+    return len(tries)
+
+
+def test_the_ballast_is_16_private_files_of_64_kib_that_take_real_room(directory: Path) -> None:
+    assert sorted(os.listdir(directory)) == [f"{number:02}" for number in range(16)]
+    for file in directory.iterdir():
+        status = file.stat()
+        assert (status.st_size, status.st_mode & 0o777) == (65536, 0o600)
+        assert status.st_blocks * 512 >= 65536
+    assert len({file.read_bytes() for file in directory.iterdir()}) == 16
+
+
+@pytest.mark.parametrize("times", [0, 1, 3, 16])
+def test_each_failure_for_want_of_room_gives_up_one_piece(directory: Path, times: int) -> None:
+    assert act(directory, times) == times + 1
+    assert len(os.listdir(directory)) == 16 - times
+
+
+def test_when_all_is_given_up_the_failure_is_passed_on(directory: Path) -> None:
+    with pytest.raises(OSError, match="No space left"):
+        act(directory, 17)
+    assert os.listdir(directory) == []
+
+
+def test_a_quota_counts_as_a_full_disk(directory: Path) -> None:
+    assert act(directory, 1, errno.EDQUOT) == 2
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EROFS])
+def test_any_other_failure_costs_no_ballast(directory: Path, number: int) -> None:
+    with pytest.raises(OSError, match=os.strerror(number)):
+        act(directory, 1, number)
+    assert len(os.listdir(directory)) == 16
+
+
+def test_without_ballast_the_failure_is_passed_on(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left"):
+        act(tmp_path / "missing", 1)
+
+
+def test_missing_pieces_are_made_again_and_the_others_left_alone(directory: Path) -> None:
+    act(directory, 3)
+    kept = {file.name: file.stat().st_ino for file in directory.iterdir()}
+    ballast.replenish(directory)
+    now = {file.name: file.stat().st_ino for file in directory.iterdir()}
+    assert len(now) == 16
+    assert kept.items() <= now.items()
+
+
+def test_no_piece_is_made_where_room_is_scarce(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    act(directory, 3)
+    monkeypatch.setattr(ballast, "room", lambda _path: (1024, 1024))
+    ballast.replenish(directory)
+    assert len(os.listdir(directory)) == 13
+
+
+@pytest.mark.parametrize("place", ["a file", "a link to nowhere", "below a file"])
+def test_replenishing_never_fails_whatever_stands_in_its_place(tmp_path: Path, place: str) -> None:
+    directory = tmp_path / "ballast"
+    if place == "a file":
+        directory.touch()
+    elif place == "a link to nowhere":
+        directory.symlink_to("nowhere")
+    else:
+        directory.touch()
+        directory /= "below"
+    ballast.replenish(directory)
+
+
+def test_a_full_disk_is_still_reported_as_a_full_disk_where_the_ballast_is_no_directory(tmp_path: Path) -> None:
+    (tmp_path / "ballast").touch()
+    with pytest.raises(OSError, match="No space left"):
+        act(tmp_path / "ballast", 1)

@@ -1,0 +1,292 @@
+"""Copying a source: every byte, digested, and a source that changes is found."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modelrepo.errors import SourceError
+from modelrepo.fs import copying, durable, native
+from modelrepo.fs.source import look
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    """A source."""
+    (tmp_path / "export" / "variables").mkdir(parents=True)
+    (tmp_path / "export" / "saved_model.pb").write_bytes(b"graph")
+    (tmp_path / "export" / "variables" / "data").write_bytes(b"weights" * 1000)
+    return tmp_path / "export"
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """An empty directory."""
+    (tmp_path / "copy").mkdir()
+    return tmp_path / "copy"
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def contents(top: Path) -> dict[str, bytes | None]:
+    return {path.relative_to(top).as_posix(): path.read_bytes() if path.is_file() else None for path in top.rglob("*")}
+
+
+def digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def test_a_copy_has_every_byte_and_every_digest(top: Path, target: Path) -> None:
+    big = os.urandom(9 * 1024 * 1024 + 5)
+    for path, data in {"big": big, "empty": b"", "a/b/c": b"x", "chunk": bytes(1024 * 1024)}.items():
+        (top / path).parent.mkdir(parents=True, exist_ok=True)
+        (top / path).write_bytes(data)
+    before = descriptors()
+    entries = copying.copy(look(top), target)
+    copying.sync_directories(target, look(top))
+    assert contents(target) == contents(top)
+    files = {path: data for path, data in contents(top).items() if data is not None}
+    assert {entry.path: (entry.size, entry.digest) for entry in entries} == {
+        path: (len(data), digest(data)) for path, data in files.items()
+    }
+    assert [entry.path for entry in entries] == sorted(files, key=str.encode)
+    assert descriptors() == before
+
+
+def test_empty_directories_are_kept(top: Path, target: Path) -> None:
+    (top / "assets" / "deeper").mkdir(parents=True)
+    copying.copy(look(top), target)
+    assert (target / "assets" / "deeper").is_dir()
+
+
+def test_modes_depend_neither_on_the_source_nor_on_the_umask(top: Path, target: Path) -> None:
+    (top / "saved_model.pb").chmod(0o4777)
+    (top / "variables").chmod(0o700)
+    for mask in (0o000, 0o077):
+        place = target / f"{mask:o}"
+        place.mkdir()
+        before = os.umask(mask)
+        try:
+            copying.copy(look(top), place)
+        finally:
+            os.umask(before)
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in place.rglob("*")}
+        assert modes == {"saved_model.pb": 0o444, "variables": 0o755, "data": 0o444}
+
+
+def test_a_hole_is_copied_as_zeros(top: Path, target: Path) -> None:
+    with open(top / "sparse", "wb") as file:
+        file.truncate(3 * 1024 * 1024)
+    entries = {entry.path: entry for entry in copying.copy(look(top), target)}
+    assert entries["sparse"].digest == digest(bytes(3 * 1024 * 1024))
+
+
+def test_what_a_followed_link_names_is_stored_as_a_plain_file(top: Path, target: Path) -> None:
+    (top / "link").symlink_to("variables/data")
+    copying.copy(look(top, follow_links=True), target)
+    assert not (target / "link").is_symlink()
+    assert (target / "link").read_bytes() == (top / "variables" / "data").read_bytes()
+
+
+def touched_later(path: Path) -> None:
+    status = path.stat()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+
+
+def replaced(path: Path, make: Callable[[Path], object]) -> None:
+    path.unlink()
+    make(path)
+
+
+def same_bytes_other_file(path: Path) -> None:
+    status, data = path.stat(), path.read_bytes()
+    path.rename(path.with_name("aside"))
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def bound_socket(path: Path) -> None:
+    here = os.open(path.parent, os.O_RDONLY)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"/proc/self/fd/{here}/{path.name}")
+    os.close(here)
+
+
+def linked_to_itself(path: Path) -> None:
+    path.rename(path.with_name("aside"))
+    path.symlink_to("aside")
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "grown": lambda path: path.write_bytes(path.read_bytes() + b"x"),
+    "cut short": lambda path: os.truncate(path, 3),
+    "touched a nanosecond later": touched_later,
+    "replaced by another file": same_bytes_other_file,
+    "gone": Path.unlink,
+    "replaced by a link": lambda path: replaced(path, lambda place: place.symlink_to("/etc/hostname")),
+    "replaced by a link to nowhere": lambda path: replaced(path, lambda place: place.symlink_to("nowhere")),
+    "replaced by a link to its old self": linked_to_itself,
+    "replaced by a pipe": lambda path: replaced(path, os.mkfifo),
+    "replaced by a directory": lambda path: replaced(path, Path.mkdir),
+    "replaced by a socket": lambda path: replaced(path, bound_socket),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_a_file_that_is_not_what_was_listed_fails_the_copy(
+    top: Path, target: Path, change: Callable[[Path], object]
+) -> None:
+    listing = look(top)
+    change(top / "variables" / "data")
+    before = descriptors()
+    with pytest.raises(SourceError) as caught:
+        copying.copy(listing, target)
+    assert caught.value.kind == "source-changed"
+    assert "'variables/data'" in caught.value.message
+    assert descriptors() == before
+
+
+def test_a_parent_that_became_a_link_leads_nobody_out(top: Path, target: Path, tmp_path: Path) -> None:
+    listing = look(top)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "data").write_bytes(b"weights" * 1000)
+    (top / "variables").rename(top / "aside")
+    (top / "variables").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SourceError, match="changed while it was read"):
+        copying.copy(listing, target)
+
+
+def test_a_file_that_changes_while_it_is_read_fails_the_copy(
+    top: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written to between two chunks: the size is the same in the end, the time is not."""
+    (top / "variables" / "data").write_bytes(bytes(3 * 1024 * 1024))
+    listing = look(top)
+    write_all = durable.write_all
+    calls: list[int] = []
+
+    def write_and_change(descriptor: int, data: memoryview) -> None:
+        write_all(descriptor, data)
+        calls.append(len(data))
+        if len(calls) == 3:
+            with open(top / "variables" / "data", "r+b") as file:
+                file.write(b"changed")
+
+    monkeypatch.setattr(durable, "write_all", write_and_change)
+    with pytest.raises(SourceError, match="changed while it was read"):
+        copying.copy(listing, target)
+
+
+def many(top: Path, count: int) -> None:
+    (top / "many").mkdir()
+    for number in range(count):
+        (top / "many" / f"{number:04}").write_bytes(f"{number}".encode() * 50)
+
+
+@pytest.mark.parametrize("way", ["syncfs", "no syncfs", "not on this file system"])
+def test_more_than_256_files_are_copied_and_synced_whichever_way(
+    top: Path, target: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """With `syncfs`: one call, on a descriptor opened before the first write. Without: every file by itself."""
+    many(top, 300)
+    synced: list[int] = []
+    whole: list[int] = []
+    sync = durable.sync
+    sync_file_system = native.sync_file_system
+
+    def seen(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    def seen_whole(descriptor: int) -> bool:
+        whole.append(os.fstat(descriptor).st_ino)
+        return sync_file_system(descriptor) if way == "syncfs" else False
+
+    monkeypatch.setattr(durable, "sync", seen)
+    monkeypatch.setattr(native, "sync_file_system", seen_whole)
+    known = frozenset() if way == "not on this file system" else frozenset({native.file_system(str(target))[0]})
+    monkeypatch.setattr(native, "SYNCFS_FILE_SYSTEMS", known)
+    before = descriptors()
+    entries = copying.copy(look(top), target)
+    assert descriptors() == before
+    assert contents(target) == contents(top)
+    assert len(entries) == 302
+    inodes = {(target / entry.path).stat().st_ino for entry in entries}
+    if way == "syncfs":
+        assert whole == [target.stat().st_ino]
+        assert not set(synced) & inodes
+    else:
+        assert set(synced) >= inodes
+
+
+def test_few_files_are_synced_one_by_one(top: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(durable, "sync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    copying.copy(look(top), target)
+    assert set(synced) == {path.stat().st_ino for path in target.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("count", [2, 300])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_failure_is_passed_on_and_leaves_no_descriptor_open(
+    top: Path,
+    target: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    together: bool,  # noqa: FBT001
+) -> None:
+    many(top, count)
+    if not together:
+        monkeypatch.setattr(native, "SYNCFS_FILE_SYSTEMS", frozenset())
+
+    def fail(_: int) -> bool:
+        raise OSError(errno.EIO, "injected")
+
+    monkeypatch.setattr(durable, "sync", fail)
+    monkeypatch.setattr(native, "sync_file_system", fail)
+    before = descriptors()
+    with pytest.raises(OSError, match="injected"):
+        copying.copy(look(top), target)
+    assert descriptors() == before
+
+
+def test_directories_are_synced_the_deepest_first_and_the_top_last(
+    top: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (top / "a" / "b" / "c").mkdir(parents=True)
+    copying.copy(look(top), target)
+    order: list[str] = []
+    monkeypatch.setattr(durable, "sync_directory", lambda path: order.append(path.relative_to(target).as_posix()))
+    copying.sync_directories(target, look(top))
+    assert order == ["a/b/c", "a/b", "a", "variables", "."]
+
+
+def test_stamps_tell_every_change_of_a_file_below_and_nothing_else(top: Path) -> None:
+    before = copying.stamps(top)
+    assert set(before) == {"saved_model.pb", "variables/data"}
+    (top / "variables" / "data").read_bytes()
+    assert copying.stamps(top) == before
+    data = top / "variables" / "data"
+    status = data.stat()
+    data.write_bytes(data.read_bytes())
+    os.utime(data, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert copying.stamps(top) != before, "the ctime tells, though size, inode and mtime are the same"
+    (top / "new").touch()
+    assert set(copying.stamps(top)) - set(before) == {"new"}
+
+
+def test_a_copy_writes_over_nothing(top: Path, target: Path, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("bytes")
+    (target / "saved_model.pb").symlink_to(tmp_path / "precious")
+    with pytest.raises(FileExistsError):
+        copying.copy(look(top), target)
+    assert (tmp_path / "precious").read_text() == "bytes"
