@@ -38,7 +38,7 @@ def repair(layout: Layout, timeout: float | None) -> tuple[Problem, ...]:
         mended += _modes(writer.snapshot())
         trouble: list[ModelRepoError] = []
         rubbish = cleaning.take_abandoned(writer, trouble)
-        after = verifying.problems(writer.snapshot())
+    after = verifying.problems(reading.take(layout))
     cleaning.empty_trash(layout, rubbish, trouble)
     mended += [problem for problem in before if problem not in after]
     mended += [
@@ -46,7 +46,8 @@ def repair(layout: Layout, timeout: float | None) -> tuple[Problem, ...]:
         for name in rubbish
         if not (layout.trash / name).exists()
     ]
-    return tuple(problem.model_copy(update={"repaired": True}) for problem in mended)
+    left = [Problem(kind="undeletable", path=STATE, detail=error.message) for error in trouble]
+    return (*(problem.model_copy(update={"repaired": True}) for problem in mended), *left)
 
 
 def _links(writer: Writer) -> Iterator[Problem]:
@@ -100,7 +101,7 @@ def _journal(layout: Layout, timeout: float | None) -> Iterator[Problem]:
         durable.sync_directory(layout.state)
         lock.check()
         lines = _restarted(layout, data, digest)
-        durable.replace_file(layout.journal, lines, 0o644, layout.staging / token("journal"))
+        durable.replace_file(layout.journal, lines, 0o644, layout.state / token("journal"))
     detail = f"line {damage.number}: {damage.detail}; set aside as {aside.name}, a new one was started"
     yield Problem(kind="journal-damaged", path=f"{STATE}/{layout.journal.name}", detail=detail)
 
