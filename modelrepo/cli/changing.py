@@ -12,7 +12,7 @@ from modelrepo.cli.answers import Answer
 from modelrepo.cli.app import LockOption, Run, command
 from modelrepo.core.refs import LATEST
 from modelrepo.core.units import parse_duration, parse_size
-from modelrepo.errors import IntegrityError, RequestError
+from modelrepo.errors import BusyError, IntegrityError, ModelRepoError, RequestError
 
 T = TypeVar("T")
 
@@ -206,12 +206,14 @@ def verify(
 ) -> Answer:
     """Check bytes, links and journal against what was promised."""
     result = run.repository(lock_timeout).verify(refs or [], quick=quick, repair=repair)
-    error = None
+    error: ModelRepoError | None = None
     if not result.ok:
         bad = [problem for problem in result.findings if not problem.note and not problem.repaired]
         what = f"{len(bad)} problem{'s' if len(bad) > 1 else ''}"
         hint = "`modelrepo verify --repair` mends what can be mended without a guess" if not repair else None
         error = IntegrityError(f"{run.root} is not as it should be: {what}", kind="problems-found", hint=hint)
+        if all(problem.kind == "held" for problem in bad):
+            error = BusyError(f"not all of {run.root} could be checked", kind="held", hint="try again")
     damaged = {problem.path.split("/")[0] for problem in result.findings if not problem.note and not problem.repaired}
     brief = tuple(str(version) for version in result.versions if str(version) in damaged)
     return Answer(result, render.verify(result), brief, error=error)

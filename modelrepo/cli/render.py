@@ -174,7 +174,7 @@ def status(result: results.Status) -> str:
     if result.pinned:
         lines.append("  pinned: " + ", ".join(map(str, result.pinned)))
     lines += [_problem(problem) for problem in result.problems]
-    lines.append(f"journal head: {result.journal_head or 'unreadable'}")
+    lines += ["journal head:", f"  {result.journal_head or 'unreadable'}"]
     return page(lines)
 
 

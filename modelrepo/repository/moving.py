@@ -174,19 +174,21 @@ def plan_rollback(snapshot: Snapshot, channel: str, steps: int, to: Ref | None) 
     stack = snapshot.stack(channel)
     origin = _origin(snapshot, channel)
     if to is not None:
-        steps = _steps_to(snapshot, channel, stack, to)
-    if steps >= len(stack):
+        steps = pops = _steps_to(snapshot, channel, stack, to)
+    else:
+        pops = snapshot.pops(channel, steps)
+    if pops >= len(stack):
         raise RefusedError(
-            f"{channel} has nothing to roll back to" if len(stack) < 2 else f"{channel} cannot go back {steps} steps",
+            f"{channel} has nothing to roll back to" if steps == 1 else f"{channel} cannot go back {steps} steps",
             kind="nothing-to-roll-back-to",
             expected=f"{steps} target{'s' if steps > 1 else ''} beneath the present one",
             got=max(0, len(stack) - 1),
             hint=f"`modelrepo promote REF{_option(channel)}` moves it to any version",
         )
-    target = stack[-1 - steps]
-    _require_there(snapshot, channel, stack, steps)
+    target = stack[-1 - pops]
+    _require_there(snapshot, channel, stack, pops)
     check_sizes(snapshot, target)
-    return Move(channel, origin, target, steps, None)
+    return Move(channel, origin, target, pops, None)
 
 
 def _steps_to(snapshot: Snapshot, channel: str, stack: Stack, to: Ref) -> int:

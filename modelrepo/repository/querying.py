@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelrepo.core.history import Stack
 from modelrepo.core.layout import Layout
 from modelrepo.core.manifest import MAX_MANIFEST_BYTES, Manifest, parse_manifest
 from modelrepo.core.refs import NumberRef, Ref, Version, looks_like_path, parse_ref
@@ -174,7 +173,7 @@ def status(layout: Layout) -> Status:
     return Status(
         repo=str(layout.root),
         channels=snapshot.channels,
-        rollback_to={channel: _below(snapshot, snapshot.stack(channel)) for channel in snapshot.channels},
+        rollback_to={channel: _below(snapshot, channel) for channel in snapshot.channels},
         versions=len(snapshot.present),
         size=sum(facts.size for facts in stored),
         free=room(layout.root)[0],
@@ -184,9 +183,11 @@ def status(layout: Layout) -> Status:
     )
 
 
-def _below(snapshot: Snapshot, stack: Stack) -> Version | None:
+def _below(snapshot: Snapshot, channel: str) -> Version | None:
     """Where one rollback would lead: nowhere, if that is gone."""
-    return stack[-2] if len(stack) > 1 and stack[-2] in snapshot.present else None
+    stack, pops = snapshot.stack(channel), snapshot.pops(channel, 1)
+    target = stack[-1 - pops] if pops < len(stack) else None
+    return target if target in snapshot.present else None
 
 
 @dataclass(frozen=True, slots=True)

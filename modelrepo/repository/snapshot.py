@@ -97,6 +97,13 @@ class Snapshot:
         """A channel's targets, the present one last, with a move that nobody has recorded yet."""
         return effective_stack(self.state, channel, self.channels.get(channel))
 
+    def pops(self, channel: str, steps: int) -> int:
+        """How many targets so many rollbacks take off a channel's stack.
+
+        A link that names no version stands above the stack: the first step leads back to the recorded target.
+        """
+        return steps - 1 if steps and self.channels.get(channel) is None else steps
+
     def manifest(self, version: Version) -> Manifest:
         """A version's manifest.
 
@@ -223,15 +230,15 @@ class Snapshot:
         target = self.channels[channel]
         if back:
             self.require_journal()
-            stack = self.stack(channel)
-            if back >= len(stack):
+            stack, pops = self.stack(channel), self.pops(channel, back)
+            if pops >= len(stack):
                 raise NotFoundError(
                     f"{channel} has no target {back} back",
                     kind="rollback-missing",
                     expected=f"{back} targets beneath the present one",
                     got=max(0, len(stack) - 1),
                 )
-            return self._number(stack[-1 - back])
+            return self._number(stack[-1 - pops])
         if target is None:
             link = self.tree.links.get(channel)
             said = f"it says {link.text!a}" if link else "the link is gone"

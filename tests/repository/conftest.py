@@ -179,3 +179,23 @@ def append_fails(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         monkeypatch.setattr(Journal, "_write", write)
 
     return call
+
+
+_HOLD = """\
+import fcntl, os, sys
+fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX if sys.argv[2] == "exclusive" else fcntl.LOCK_SH)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def flock(other: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Starts a process that stands elsewhere and holds an `flock` on a path, shared or exclusive."""
+    (tmp_path / "hold.py").write_text(_HOLD)
+
+    def call(path: Path, *, exclusive: bool = False) -> subprocess.Popen[str]:
+        how = "exclusive" if exclusive else "shared"
+        return other(f'exec "$PYTHON" {tmp_path}/hold.py {path} {how}', cwd=tmp_path)
+
+    return call

@@ -1,0 +1,291 @@
+"""With `--json` standard output is exactly one document with at least the promised fields, on failure too."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+VERSION = re.compile(r"v[1-9][0-9]*")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def is_version(value: Any) -> bool:
+    return isinstance(value, str) and VERSION.fullmatch(value) is not None
+
+
+def is_time(value: Any) -> bool:
+    return isinstance(value, str) and TIME.fullmatch(value) is not None
+
+
+def is_digest(value: Any) -> bool:
+    return isinstance(value, str) and DIGEST.fullmatch(value) is not None
+
+
+def or_null(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or test(value)
+
+
+def is_a(*kinds: type) -> Callable[[Any], bool]:
+    return lambda value: type(value) in kinds
+
+
+def each(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(map(test, value))
+
+
+def fields(**tests: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    def check(document: Any) -> bool:
+        assert isinstance(document, dict), document
+        for name, test in tests.items():
+            key = name.rstrip("_")
+            assert key in document, key
+            assert test(document[key]), (key, document[key])
+        return True
+
+    return check
+
+
+TENSOR = fields(
+    name=is_a(str),
+    dtype=is_a(str),
+    shape=or_null(each(or_null(is_a(int)))),
+    optional=is_a(bool),
+)
+SIGNATURES = lambda value: all(  # noqa: E731 - one of a table of tests
+    fields(method_name=is_a(str), inputs=is_a(dict), outputs=is_a(dict))(signature)
+    and all(map(TENSOR, [*signature["inputs"].values(), *signature["outputs"].values()]))
+    for signature in value.values()
+)
+CHANGE = fields(
+    signature=is_a(str),
+    kind=is_a(str),
+    key=or_null(is_a(str)),
+    from_=or_null(is_a(str)),
+    to=or_null(is_a(str)),
+    text=is_a(str),
+)
+MOVE = fields(
+    channel=is_a(str), from_=or_null(is_version), to=is_version, changed=is_a(bool), breaking=or_null(each(CHANGE))
+)
+ACTOR = fields(user=is_a(str), uid=is_a(int), host=is_a(str), claims=is_a(dict))
+PROBLEM = fields(kind=is_a(str), path=is_a(str), detail=is_a(str), repaired=is_a(bool))
+CHANNELS = lambda value: isinstance(value, dict) and all(map(or_null(is_version), value.values()))  # noqa: E731
+STATE = {"channels": each(is_a(str)), "pinned": is_a(bool)}
+
+DOCUMENTS: dict[tuple[str, ...], Callable[[Any], bool]] = {
+    ("init",): fields(repo=is_a(str), created=is_a(bool), adopted=each(is_version)),
+    ("push", "exports/four", "--no-load", "--promote"): fields(
+        version=is_version,
+        created=is_a(bool),
+        digest=is_digest,
+        size=is_a(int),
+        files=is_a(int),
+        signatures=SIGNATURES,
+        load=lambda value: value == "skipped",
+        findings=or_null(each(is_a(str))),
+        promoted=MOVE,
+    ),
+    ("list",): each(
+        fields(
+            version=is_version,
+            digest=is_digest,
+            size=is_a(int),
+            created_at=is_time,
+            load=lambda value: value == "skipped",
+            labels=is_a(dict),
+            metrics=is_a(dict),
+            message=or_null(is_a(str)),
+            signatures=each(is_a(str)),
+            **STATE,
+        )
+    ),
+    ("show", "v1"): fields(
+        version=is_version,
+        digest=is_digest,
+        manifest_digest=is_digest,
+        size=is_a(int),
+        files=each(fields(path=is_a(str), size=is_a(int), digest=is_digest)),
+        created_at=is_time,
+        created_by=ACTOR,
+        source=is_a(dict),
+        message=or_null(is_a(str)),
+        labels=is_a(dict),
+        metrics=is_a(dict),
+        tags=each(each(is_a(str))),
+        signatures=SIGNATURES,
+        tensorflow_version=or_null(is_a(str)),
+        fingerprint=or_null(is_a(dict)),
+        load=is_a(str),
+        path=is_a(str),
+        removed_at=or_null(is_time),
+        **STATE,
+    ),
+    ("inspect", "v1"): fields(
+        signatures=SIGNATURES,
+        tags=each(each(is_a(str))),
+        tensorflow_version=is_a(str),
+        ops=is_a(dict),
+        findings=or_null(each(is_a(str))),
+        load=or_null(is_a(str)),
+    ),
+    ("promote", "v3"): MOVE,
+    ("promote", "v3", "--dry-run"): MOVE,
+    ("rollback",): MOVE,
+    ("history",): each(
+        fields(
+            seq=is_a(int),
+            time=is_time,
+            actor=ACTOR,
+            action=is_a(str),
+            channel=or_null(is_a(str)),
+            from_=or_null(is_version),
+            to=or_null(is_version),
+            version=or_null(is_version),
+            reason=or_null(is_a(str)),
+        )
+    ),
+    ("status",): fields(
+        repo=is_a(str),
+        channels=CHANNELS,
+        rollback_to=CHANNELS,
+        versions=is_a(int),
+        size=is_a(int),
+        problems=each(PROBLEM),
+        journal_head=is_digest,
+    ),
+    ("path", "latest"): fields(version=is_version, path=is_a(str)),
+    ("verify",): fields(ok=is_a(bool), versions=each(is_version), findings=each(PROBLEM)),
+    ("verify", "--repair", "--quick"): fields(ok=is_a(bool), versions=each(is_version), findings=each(PROBLEM)),
+    ("pin", "v1"): fields(version=is_version, pinned=is_a(bool)),
+    ("unpin", "v1"): fields(version=is_version, pinned=is_a(bool)),
+    ("cleanup", "--keep-last", "0", "--min-age", "0s", "--grace", "0s"): fields(
+        removed=each(is_version),
+        kept=each(fields(version=is_version, reasons=each(is_a(str)))),
+        freed=is_a(int),
+        dry_run=is_a(bool),
+    ),
+    ("serving-config",): fields(config=is_a(str)),
+}
+
+
+@pytest.mark.parametrize("words", DOCUMENTS, ids=" ".join)
+def test_every_command_answers_with_the_promised_fields(
+    run: Callable[..., Any], root: Path, words: tuple[str, ...]
+) -> None:
+    done = run("--repo", root, words[0], "--json", *words[1:])
+    assert (done.code, done.err) == (0, "")
+    assert DOCUMENTS[words](done.json)
+
+
+def test_the_table_names_every_command(run: Callable[..., Any]) -> None:
+    listed = re.findall(r"^  ([a-z][a-z-]*)", run("--help").out.partition("Commands:\n")[2], re.MULTILINE)
+    assert set(listed) == {words[0] for words in DOCUMENTS}
+
+
+def test_verify_names_its_findings_and_fails_with_the_document(run: Callable[..., Any], root: Path) -> None:
+    (root / "v1" / "saved_model.pb").unlink()
+    done = run("--repo", root, "verify", "--json")
+    assert done.code == 5
+    assert DOCUMENTS["verify",](done.json)
+    assert done.json["ok"] is False
+    assert [finding["kind"] for finding in done.json["findings"]] == ["file-missing"]
+    assert done.json["error"]["code"] == 5
+
+
+ERROR = fields(
+    code=is_a(int),
+    kind=is_a(str),
+    message=is_a(str),
+    expected=or_null(is_a(str)),
+    got=or_null(is_a(str)),
+    hint=or_null(is_a(str)),
+)
+
+FAILURES: dict[tuple[str, ...], tuple[int, str]] = {
+    (): (2, "usage"),
+    ("frobnicate",): (2, "usage"),
+    ("promote",): (2, "usage"),
+    ("promote", "v1", "v2"): (2, "usage"),
+    ("promote", "v1", "--frob"): (2, "usage"),
+    ("list", "--limit", "many"): (2, "usage"),
+    ("list", "--limit", "-1"): (2, "number-malformed"),
+    ("rollback", "--steps", "1", "--to", "v1"): (2, "options-exclude"),
+    ("promote", "../x"): (2, "ref-malformed"),
+    ("promote", ""): (2, "ref-malformed"),
+    ("promote", "v0"): (2, "ref-malformed"),
+    ("promote", "v007"): (2, "ref-malformed"),
+    ("promote", "LATEST"): (2, "ref-malformed"),
+    ("promote", "1" + "0" * 30): (2, "ref-malformed"),
+    ("promote", "v1", "--channel", "serving"): (2, "channel-malformed"),
+    ("push", "exports/nothing", "--no-load"): (2, "source-missing"),
+    ("push", "exports", "--no-load"): (2, "not-a-savedmodel"),
+    ("push", "exports/four", "--no-load", "--label", "x"): (2, "pair-malformed"),
+    ("push", "exports/four", "--no-load", "--label", "a=1", "--label", "a=2"): (2, "pair-malformed"),
+    ("push", "exports/four", "--no-load", "--metric", "a=b"): (2, "metric-malformed"),
+    ("push", "exports/four", "--no-load", "--metric", "a=nan"): (2, "metric-malformed"),
+    ("push", "exports/four", "--no-load", "--channel", "canary"): (2, "options-need-promote"),
+    ("cleanup", "--min-age", "1 day"): (2, "duration-malformed"),
+    ("path", "v9"): (3, "version-missing"),
+    ("history", "--channel", "blue"): (3, "channel-missing"),
+    ("rollback", "--steps", "2"): (4, "nothing-to-roll-back-to"),
+    ("rollback", "--to", "v3"): (4, "not-on-the-stack"),
+}
+
+
+@pytest.mark.parametrize("words", FAILURES, ids=lambda words: " ".join(words)[:40] or "nothing")
+def test_every_failure_is_one_document_too(run: Callable[..., Any], root: Path, words: tuple[str, ...]) -> None:
+    done = run("--json", "--repo", root, *words)
+    code, kind = FAILURES[words]
+    assert ERROR(done.json["error"])
+    assert (done.code, done.json["error"]["code"], done.json["error"]["kind"]) == (code, code, kind)
+    assert done.json["error"]["message"].split("\n")[0] in done.err
+
+
+def test_warnings_do_not_reach_standard_output(run: Callable[..., Any], root: Path) -> None:
+    done = run("--repo", root, "push", "exports/one", "--no-load", "-m", "again", "--json")
+    assert done.json["created"] is False
+    assert "warning" in done.err
+    assert "message" in done.err
+
+
+def test_the_document_is_ascii_whatever_the_text(run: Callable[..., Any], root: Path) -> None:
+    done = run("--repo", root, "pin", "v1", "--reason", "très bien ✓", "--json", env={"LC_ALL": "C"})
+    assert done.code == 0
+    done = run("--repo", root, "history", "--json", "--limit", 1, env={"LC_ALL": "C", "PYTHONIOENCODING": "ascii"})
+    assert done.out.isascii()
+    assert done.json[0]["reason"] == "très bien ✓"
+
+
+@pytest.mark.parametrize("command", ["status", "verify", "cleanup"])
+def test_a_foreign_name_that_is_no_utf8_is_in_the_document(run: Callable[..., Any], root: Path, command: str) -> None:
+    import os
+
+    Path(os.fsdecode(os.fsencode(root) + b"/odd-\xff")).touch()
+    done = run("--repo", root, command, "--json")
+    assert done.code == 0, done.err
+    key = "findings" if command == "verify" else "problems"
+    assert ["odd-" in problem["path"] for problem in done.json[key]] == [True]
+
+
+def test_dashes_dashes_end_the_options(run: Callable[..., Any], root: Path) -> None:
+    done = run("--repo", root, "path", "--", "--json")
+    assert done.code == 2
+    assert done.out == ""
+
+
+def test_the_refused_promote_of_a_push_still_says_what_was_stored(
+    run: Callable[..., Any], tmp_path: Path, samples: Path
+) -> None:
+    words = ("--repo", tmp_path / "r", "push", "--no-load", "--promote", "--json")
+    assert run(*words, "--init", samples / "classifier_v1").code == 0
+    done = run(*words, samples / "renamed_input")
+    assert done.code == 4
+    assert (done.json["version"], done.json["created"], done.json["promoted"]) == ("v2", True, None)
+    assert done.json["error"]["kind"] == "breaking"
+    assert json.loads(run("--repo", tmp_path / "r", "path", "latest", "--json").out)["version"] == "v1"

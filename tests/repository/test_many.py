@@ -1,0 +1,28 @@
+"""One answer for several repositories."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from modelrepo import Repository
+from modelrepo.errors import RequestError
+from modelrepo.repository.many import serving_config
+
+
+def test_one_serving_config_for_several_repositories(filled: Repository, tmp_path: Path) -> None:
+    import shutil
+
+    filled.promote("v1")
+    second = tmp_path / "reranker"
+    shutil.copytree(filled.root, second, symlinks=True)
+    answer = serving_config([filled, Repository(second)], base_path="/models")
+    assert answer.models == {
+        "ranker": "/models/ranker/serving/latest",
+        "reranker": "/models/reranker/serving/latest",
+    }
+    with pytest.raises(RequestError):
+        serving_config([filled, Repository(second)], name="m")
+    with pytest.raises(RequestError):
+        serving_config([filled, filled])
