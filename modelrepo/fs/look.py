@@ -13,7 +13,7 @@ from pathlib import Path
 from modelrepo.core.layout import STATE, SYSTEM_ENTRIES, Layout, version_in_view, version_of_path
 from modelrepo.core.refs import Version, is_channel
 
-_CHUNK = 1024 * 1024
+_CHUNK = 256 * 1024
 
 
 def open_regular(path: Path | str) -> int:

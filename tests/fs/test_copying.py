@@ -174,8 +174,8 @@ def test_a_file_that_changes_while_it_is_read_fails_the_copy(
     write_all = durable.write_all
     calls: list[int] = []
 
-    def write_and_change(descriptor: int, data: memoryview) -> None:
-        write_all(descriptor, data)
+    def write_and_change(descriptor: int, data: memoryview, offset: int) -> None:
+        write_all(descriptor, data, offset)
         calls.append(len(data))
         if len(calls) == 3:
             with open(top / "variables" / "data", "r+b") as file:
@@ -184,6 +184,56 @@ def test_a_file_that_changes_while_it_is_read_fails_the_copy(
     monkeypatch.setattr(durable, "write_all", write_and_change)
     with pytest.raises(SourceError, match="changed while it was read"):
         copying.copy(listing, target)
+
+
+def test_a_large_file_that_changes_while_the_kernel_copies_it_fails_the_copy(
+    top: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (top / "variables" / "data").write_bytes(bytes(20 * 1024 * 1024))
+    listing = look(top)
+    copy_range = copying._copy_range
+
+    def copy_and_change(source: int, descriptor: int, offset: int) -> int:
+        with open(top / "variables" / "data", "r+b") as file:
+            file.write(b"changed")
+        return copy_range(source, descriptor, offset)
+
+    monkeypatch.setattr(copying, "_copy_range", copy_and_change)
+    with pytest.raises(SourceError, match="changed while it was read"):
+        copying.copy(listing, target)
+
+
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.ENOSYS, errno.EINVAL, None])
+def test_a_large_file_is_copied_and_digested_where_the_kernel_cannot_copy(
+    top: Path, target: Path, monkeypatch: pytest.MonkeyPatch, number: int | None
+) -> None:
+    """Also where the system does not know the call at all."""
+    data = os.urandom(17 * 1024 * 1024 + 3)
+    (top / "variables" / "data").write_bytes(data)
+
+    def refuse(*_: int) -> int:
+        raise AttributeError if number is None else OSError(number, "injected")
+
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    entries = {entry.path: entry for entry in copying.copy(look(top), target)}
+    assert entries["variables/data"].digest == digest(data)
+    assert (target / "variables" / "data").read_bytes() == data
+
+
+def test_a_large_file_whose_copy_fails_in_the_middle_fails_the_push(
+    top: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (top / "variables" / "data").write_bytes(bytes(20 * 1024 * 1024))
+    copy_range = os.copy_file_range
+
+    def fail_later(source: int, descriptor: int, count: int, offset: int, offset_target: int) -> int:
+        if offset:
+            raise OSError(errno.EIO, "injected")
+        return copy_range(source, descriptor, count, offset, offset_target)
+
+    monkeypatch.setattr(os, "copy_file_range", fail_later)
+    with pytest.raises(OSError, match="injected"):
+        copying.copy(look(top), target)
 
 
 def many(top: Path, count: int) -> None:
