@@ -145,6 +145,11 @@ class StorageError(ModelRepoError):
     default_kind = "storage"
 
 
+def told(error: OSError | ModelRepoError, doing: str) -> str:
+    """What went wrong, in words: of a system error what was being done, of one of ours its message."""
+    return error.message if isinstance(error, ModelRepoError) else from_os(error, doing).message
+
+
 def from_os(error: OSError, doing: str) -> ModelRepoError:
     """Wrap a system error at the border, so that nobody above sees a bare `OSError`.
 

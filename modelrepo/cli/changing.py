@@ -13,6 +13,7 @@ from modelrepo.cli.app import LockOption, Run, command
 from modelrepo.core.refs import LATEST
 from modelrepo.core.units import parse_duration, parse_size
 from modelrepo.errors import BusyError, IntegrityError, ModelRepoError, RequestError
+from modelrepo.repository import results
 
 T = TypeVar("T")
 
@@ -52,6 +53,18 @@ def _number(text: str) -> float:
         raise RequestError(
             f"{text!a} is not a number", kind="metric-malformed", expected="a finite number", got=ascii(text)
         ) from None
+
+
+def attempt(
+    operation: Callable[..., T], expected: type[T], *words: object, **options: object
+) -> tuple[T, ModelRepoError | None]:
+    """Call an operation; where it failed but had done something, return that with the error."""
+    try:
+        return operation(*words, **options), None
+    except ModelRepoError as error:
+        if isinstance(error.partial, expected):
+            return error.partial, error
+        raise
 
 
 @command("init")
@@ -101,9 +114,9 @@ def push(
         "load_timeout": parse_duration(load_timeout),
         "load_memory": None if load_memory is None else parse_size(load_memory),
     }
-    if init_first:
-        repository.init()
-    result = repository.push(
+    outcome, error = attempt(
+        repository.push,
+        results.PushResult,
         source,
         message=message,
         load=not no_load,
@@ -114,9 +127,10 @@ def push(
         channel=channel or LATEST,
         allow_breaking=allow_breaking,
         reason=reason,
-        **arguments,  # type: ignore[arg-type]
+        init=init_first,
+        **arguments,
     )
-    return Answer(result, render.push(result), (str(result.version),), result.warnings)
+    return Answer(outcome, render.push(outcome), (str(outcome.version),), outcome.warnings, error)
 
 
 @command("promote")
@@ -180,14 +194,17 @@ def cleanup(
     lock_timeout: LockOption = None,
 ) -> Answer:
     """Delete the versions that retention lets go. Fit for cron: quiet where there was nothing to do."""
-    result = run.repository(lock_timeout).cleanup(
+    result, error = attempt(
+        run.repository(lock_timeout).cleanup,
+        results.CleanupResult,
         keep_last=keep_last,
         keep_rollback=keep_rollback,
         min_age=None if min_age is None else parse_duration(min_age),
         grace=None if grace is None else parse_duration(grace),
         dry_run=dry_run,
     )
-    return Answer(result, render.cleanup(result), tuple(map(str, result.removed)))
+    notes = render.cleanup_notes(result) if result.removed and not dry_run else ()
+    return Answer(result, render.cleanup(result), tuple(map(str, result.removed)), notes, error)
 
 
 @command("verify")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from modelrepo import errors
 
 DONE, UNEXPECTED, USAGE, INTEGRITY = 0, 1, 2, 5
-INTERRUPTED, TERMINATED = 130, 143
 
 _CODES: dict[type[errors.ModelRepoError], int] = {
     errors.StorageError: UNEXPECTED,
@@ -24,4 +23,4 @@ _CODES: dict[type[errors.ModelRepoError], int] = {
 
 def code_of(error: errors.ModelRepoError) -> int:
     """The exit code of an error's family."""
-    return _CODES.get(type(error), UNEXPECTED)
+    return next((_CODES[family] for family in type(error).__mro__ if family in _CODES), UNEXPECTED)

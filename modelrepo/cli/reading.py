@@ -83,7 +83,13 @@ def status(
     if check and problems:
         what = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         error = IntegrityError(f"{result.repo} has {what}", kind="problems-found", hint="`modelrepo verify` says more")
-    return Answer(result, render.status(result), tuple(map(str, result.channels.values())), (), error)
+    return Answer(
+        result,
+        render.status(result),
+        tuple(str(target) for target in result.channels.values() if target is not None),
+        (),
+        error,
+    )
 
 
 @command("path")

@@ -186,6 +186,18 @@ def verify(result: results.VerifyResult) -> str:
     return page(lines)
 
 
+def cleanup_notes(result: results.CleanupResult) -> tuple[str, ...]:
+    """What somebody should know who had something deleted."""
+    notes = [f"{problem.path}: {problem.detail}" for problem in result.problems]
+    if result.unseen:
+        notes.append(_unseen(result.unseen))
+    return tuple(notes)
+
+
+def _unseen(count: int) -> str:
+    return f"{count} process{'' if count == 1 else 'es'} could not be looked at for open files"
+
+
 def cleanup(result: results.CleanupResult) -> str:
     """The plan in full; what was done, or nothing where nothing was."""
     if not result.dry_run:
@@ -200,6 +212,5 @@ def cleanup(result: results.CleanupResult) -> str:
     lines += [f"delete  {version}" for version in reversed(result.removed)]
     lines.append(f"would delete {_count(len(result.removed), 'version')}: {format_size(result.freed)}")
     if result.unseen:
-        plural = "" if result.unseen == 1 else "es"
-        lines.append(f"{result.unseen} process{plural} could not be looked at for open files")
+        lines.append(_unseen(result.unseen))
     return page(lines)

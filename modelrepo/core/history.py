@@ -220,7 +220,8 @@ def judge(intent: Record, evidence: Evidence) -> Verdict:
                 return "done"
             return "aborted" if evidence.link == intent.origin else "unknown"
         case "push":
-            return "done" if evidence.manifest_digest == intent.manifest_digest else "aborted"
+            there = evidence.version_there and evidence.manifest_digest == intent.manifest_digest
+            return "done" if there else "aborted"
         case "cleanup":
             return "done" if evidence.token_there or not evidence.version_there else "aborted"
         case _:

@@ -43,6 +43,10 @@ class Layout:
         """The append-only history."""
         return self.state / "journal.jsonl"
 
+    def set_aside(self, digest: str) -> Path:
+        """Where a damaged journal of this digest is kept."""
+        return self.state / f"journal-{digest.removeprefix('sha256:')[:12]}.damaged"
+
     @property
     def ballast(self) -> Path:
         """Room that a full disk gives back."""

@@ -12,6 +12,8 @@ from modelrepo.core.refs import Version
 
 #: Reasons of protections that hold whatever the ages and counts say.
 PINNED, LEASED, IN_USE = "pinned", "leased", "in-use"
+#: Reasons of versions that the system keeps: nobody may look, or nobody could delete.
+UNREADABLE, UNDELETABLE = "unreadable", "undeletable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from modelrepo.core.contents import FileEntry
-from modelrepo.errors import SourceError
+from modelrepo.errors import SourceError, SystemRefusedError
 from modelrepo.fs import durable, native
 from modelrepo.fs.look import walk
 from modelrepo.fs.source import Listing, SourceFile, identity
@@ -22,6 +22,8 @@ _CHUNK = 256 * 1024
 _STEP = 8 * 1024 * 1024
 #: Above this many files, one sync of the file system is cheaper than one per file.
 _MANY_FILES = 256
+#: Descriptors kept open until their sync; macOS allows 256 in all.
+_OPEN_FILES = 64
 
 #: What opening a file says that has become a link, a socket or a part of another tree since it was listed.
 _REPLACED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENODEV}
@@ -62,7 +64,7 @@ def copy(listing: Listing, destination: Path) -> tuple[FileEntry, ...]:
             )
             waiting.append(descriptor)
             entries.append(_copy_file(file, descriptor, pool))
-            if together or len(waiting) > _MANY_FILES:
+            if together or len(waiting) > _OPEN_FILES:
                 # The sync of the whole file system reports errors of closed files too, since its descriptor is older.
                 if not together:
                     durable.sync(waiting[0])
@@ -89,6 +91,10 @@ def _copy_file(file: SourceFile, target: int, pool: ThreadPoolExecutor) -> FileE
     try:
         source = os.open(file.real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
+        if error.errno == errno.EACCES:
+            raise SystemRefusedError(
+                f"the source may not be read: {file.real!a}", kind="permission", hint="let this user read it"
+            ) from error
         if error.errno not in _REPLACED:
             raise
         raise changed(file.path) from None
@@ -176,7 +182,7 @@ def stamps(directory: Path) -> dict[str, tuple[int, ...]]:
     for entry in walk(directory):
         status = os.stat(directory / entry.path, follow_symlinks=False)
         if entry.kind != "directory":
-            found[entry.path] = (*identity(status), status.st_ctime_ns)
+            found[entry.path] = identity(status)
     return found
 
 

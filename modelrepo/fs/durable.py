@@ -76,7 +76,8 @@ def replace_file(path: Path, data: bytes, mode: int, temporary: Path) -> None:
     try:
         os.rename(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        with contextlib.suppress(FileNotFoundError):  # an interrupt may come right behind the rename
+            os.unlink(temporary)
         raise
     sync_directory(path.parent)
 
@@ -124,7 +125,8 @@ def move_link(path: Path, target: str, temporary: Path) -> None:
     try:
         os.rename(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        with contextlib.suppress(FileNotFoundError):  # an interrupt may come right behind the rename
+            os.unlink(temporary)
         raise
 
 

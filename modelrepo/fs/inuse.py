@@ -75,11 +75,13 @@ def _used_by(
     process: int, inodes: Mapping[tuple[int, int], Version], prefixes: Mapping[str, Version]
 ) -> Iterator[Version]:
     base = f"/proc/{process}"
+    hidden: PermissionError | None = None
     for name in ("cwd", "root", *(f"fd/{number}" for number in os.listdir(f"{base}/fd"))):
         try:
             status = os.stat(f"{base}/{name}")
-        except PermissionError:
-            raise
+        except PermissionError as error:
+            hidden = error
+            continue
         except OSError:  # it was closed, its process ended, or it lies on a mount that is dead
             continue
         version = inodes.get((status.st_dev, status.st_ino))
@@ -90,6 +92,8 @@ def _used_by(
             version = _mapped(line, inodes, prefixes)
             if version is not None:
                 yield version
+    if hidden is not None:
+        raise hidden  # behind all that could be seen
 
 
 def _mapped(line: bytes, inodes: Mapping[tuple[int, int], Version], prefixes: Mapping[str, Version]) -> Version | None:

@@ -40,6 +40,8 @@ class Journal:
         self._end = parsed.end
         self._size = parsed.end + parsed.torn
         self._keep = self._last_closed()
+        self._synced = False
+        self._whole = True
 
     @property
     def next_seq(self) -> int:
@@ -61,13 +63,32 @@ class Journal:
         """
         self.trim()
         raw = encode(record)
-        kept = b"".join(line.raw for line in self._lines[self._keep :])
-        start = self._start()
-        ballast.with_room(self._ballast, lambda: self._write(kept + raw, start))
-        self._lines.append(Line(decode(raw), raw))
+        line = Line(decode(raw), raw)
+        kept, start = self._kept(), self._start()
+        try:
+            ballast.with_room(self._ballast, lambda: self._write(kept + raw, start))
+        except OSError:
+            with contextlib.suppress(OSError):
+                self.trim()  # what was not said to be written shall not be found
+            raise
+        self._lines.append(line)
         self._end += len(raw)
         self._keep = self._last_closed()
-        return self._lines[-1].record
+        return line.record
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the file is known to end where the last record ends: no line of a failed append is left."""
+        return self._whole and self._size == self._end
+
+    def rewrite(self) -> None:
+        """Write again what follows the start of the last closed record, and sync it, unless this writer has done so."""
+        if not self._synced:
+            ballast.with_room(self._ballast, lambda: self._write(self._kept(), self._start()))
+
+    def _kept(self) -> bytes:
+        """The lines that every append writes again."""
+        return b"".join(line.raw for line in self._lines[self._keep :])
 
     def trim(self) -> None:
         """Cut off an unfinished end, so that no later line is ever mixed with its bytes."""
@@ -77,8 +98,10 @@ class Journal:
         try:
             self._unchanged(descriptor)
             os.ftruncate(descriptor, self._end)
-            durable.sync(descriptor)
             self._size = self._end
+            self._whole = False
+            durable.sync(descriptor)
+            self._whole = True
         finally:
             os.close(descriptor)
 
@@ -111,6 +134,7 @@ class Journal:
                 with contextlib.suppress(OSError):
                     native.preallocate(descriptor, status.st_size + _AHEAD_BYTES)
             durable.sync(descriptor)
+            self._synced = True
         finally:
             os.close(descriptor)
 

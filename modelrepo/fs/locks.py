@@ -41,7 +41,7 @@ class WriterLock:
             raise IntegrityError(
                 f"{self._path} was removed or replaced while it was held",
                 kind="lock-replaced",
-                hint="nothing was changed; let nobody delete the lock file, then try again",
+                hint="let nobody delete the lock file; `modelrepo status` says how things stand",
             )
 
     def _acquired(self, descriptor: int) -> None:

@@ -141,6 +141,8 @@ def _follow(root: Path, path: str, text: str) -> tuple[Version | None, Version |
     if version is not None:
         return version, version, True
     into, exact = version_of_path(root, os.path.realpath(path))
+    if is_channel(text.removeprefix("./").rstrip("/")):
+        return None, into, False  # a channel names a version, not another channel
     return into if exact else None, into, False
 
 

@@ -8,125 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelrepo.core.config import Retention
 from modelrepo.core.layout import Layout
 from modelrepo.core.refs import Version
-from modelrepo.core.retention import IN_USE, LEASED, Decision, Scene, decide
-from modelrepo.errors import IntegrityError, ModelRepoError, SystemRefusedError, UnconfirmedError, from_os
-from modelrepo.fs import ballast, durable, locks, machine
-from modelrepo.fs.inuse import in_use
+from modelrepo.core.retention import LEASED, UNDELETABLE
+from modelrepo.errors import IntegrityError, ModelRepoError, SystemRefusedError, UnconfirmedError, from_os, told
+from modelrepo.fs import ballast, durable, locks
+from modelrepo.repository import planning
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import CleanupResult, Kept, Problem
 from modelrepo.repository.snapshot import Snapshot
 from modelrepo.repository.writing import LOCK_SECONDS, Writer, lock_seconds, token, writing
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What cleanup would do.
-
-    Attributes:
-        decisions: One per version, highest number first.
-        unseen: Processes that could not be looked at.
-    """
-
-    decisions: tuple[Decision, ...]
-    unseen: int
-
-    @property
-    def going(self) -> tuple[Version, ...]:
-        """What goes, oldest first."""
-        return tuple(decision.version for decision in reversed(self.decisions) if not decision.keep)
-
-    def kept(self, besides: Iterable[Version] = ()) -> tuple[Kept, ...]:
-        """What stays, and why."""
-        gone = set(besides)
-        return tuple(
-            Kept(version=decision.version, reasons=decision.reasons)
-            for decision in self.decisions
-            if decision.keep and decision.version not in gone
-        )
-
-
-def scene(snapshot: Snapshot) -> Scene:
-    """What retention looks at, without leases and processes."""
-    return Scene(
-        state=snapshot.state,
-        present=snapshot.present,
-        stacks={channel: snapshot.stack(channel) for channel in snapshot.channels},
-        links={
-            name: link.into
-            for name, link in sorted(snapshot.tree.links.items())
-            if link.into is not None and not (link.is_channel and link.into == snapshot.channels.get(name))
-        },
-        views={name: view.versions | view.into for name, view in sorted(snapshot.views.items())},
-        now=machine.now(),
-    )
-
-
-def plan(snapshot: Snapshot, rules: Retention, only: frozenset[Version] | None = None) -> Plan:
-    """Propose what goes.
-
-    Args:
-        snapshot: The repository.
-        rules: What to keep.
-        only: Look only at these for leases and processes; None for all.
-    """
-    require_consistent(snapshot)
-    asked = snapshot.present if only is None else snapshot.present & only
-    directories = {version: snapshot.layout.version(version) for version in asked}
-    use = in_use(directories)
-    busy: dict[Version, tuple[str, ...]] = {}
-    for version, directory in directories.items():
-        reasons = [IN_USE] if version in use.by else []
-        if _leased(directory):
-            reasons.append(LEASED)
-        busy[version] = tuple(reasons)
-    return Plan(decide(replace(scene(snapshot), busy=busy), rules), use.unseen)
-
-
-def _leased(directory: Path) -> bool:
-    """Whether somebody holds it; to know, it is held exclusively for a moment, and a lease tries again."""
-    try:
-        hold = locks.take(directory, exclusive=True)
-    except FileNotFoundError:
-        return False
-    if hold is None:
-        return True
-    hold.close()
-    return False
-
-
-def would_free(snapshot: Snapshot) -> int:
-    """Bytes that a cleanup by the repository's own rules would free; 0 where it would refuse."""
-    try:
-        going = plan(snapshot, snapshot.config.retention).going
-    except IntegrityError:
-        return 0
-    return sum(snapshot.state.stored[version].size for version in going)
-
-
-def require_consistent(snapshot: Snapshot) -> None:
-    """Refuse to delete anything where it is not certain what is needed.
-
-    Raises:
-        IntegrityError: The journal is damaged, or a channel names no version.
-    """
-    snapshot.require_journal()
-    for channel, target in snapshot.channels.items():
-        if target is None:
-            link = snapshot.tree.links.get(channel)
-            raise IntegrityError(
-                f"nothing is deleted: channel {channel} names no version",
-                kind="channel-dangling",
-                expected="a link to a version",
-                got=ascii(link.text) if link else "no link",
-                hint=f"`modelrepo promote REF --channel {channel}` points it at a version",
-            )
 
 
 def cleanup(layout: Layout, rules: dict[str, object], *, dry_run: bool, timeout: float | None) -> CleanupResult:
@@ -144,7 +40,7 @@ def cleanup(layout: Layout, rules: dict[str, object], *, dry_run: bool, timeout:
     """
     if dry_run:
         snapshot = reading.take(layout)
-        proposal = plan(snapshot, _rules(snapshot, rules))
+        proposal = planning.plan(snapshot, _rules(snapshot, rules))
         freed = sum(snapshot.state.stored[version].size for version in proposal.going)
         return CleanupResult(
             removed=proposal.going,
@@ -158,54 +54,92 @@ def cleanup(layout: Layout, rules: dict[str, object], *, dry_run: bool, timeout:
     first = lock_seconds(timeout, default=0.0)
     with writing(layout, first) as writer:
         snapshot = writer.snapshot()
+        planning.require_consistent(snapshot)
         retention = _rules(snapshot, rules)
-        proposal = plan(snapshot, retention)
         rubbish = take_abandoned(writer, run.trouble)
         run.problems = _foreign(snapshot)
-    run.leftovers = empty_trash(layout, rubbish, run.trouble)
-    for version in proposal.going:
-        try:
+    run.leftovers = len(empty_trash(layout, rubbish, run.trouble))
+    # Looking at all files and processes takes time, and needs no lock: each version is decided about again.
+    run.proposal = planning.plan(reading.take(layout), retention)
+    try:
+        for version in run.proposal.going:
             # The first lock was asked for politely; what was begun is waited for.
-            with writing(layout, max(first, LOCK_SECONDS)) as writer:
-                names = _remove(writer, version, retention, run)
-        except SystemRefusedError as error:  # this one cannot go; that is no reason to keep the others
-            run.trouble.append(error)
-            run.stayed[version] = ("undeletable",)
-            continue
-        except ModelRepoError as error:
-            error.partial = run.result(proposal)
-            raise
-        empty_trash(layout, names, run.trouble)
-    if run.trouble:
-        first_trouble, *others = run.trouble
-        first_trouble.items = tuple(other.message for other in others)
-        first_trouble.partial = run.result(proposal)
-        raise first_trouble
-    return run.result(proposal)
+            _go(layout, version, retention, max(first, LOCK_SECONDS), run)
+    except OSError as error:
+        raised = from_os(error, "clean up")
+        raised.partial = run.result()
+        raise raised from error
+    except ModelRepoError as error:
+        error.partial = run.result()
+        raise
+    run.complain()
+    return run.result()
+
+
+def _go(layout: Layout, version: Version, retention: Retention, timeout: float, run: _Run) -> None:
+    """Delete one version, if it still may go; note why not."""
+    try:
+        with writing(layout, timeout) as writer:
+            names = _remove(writer, version, retention, run)
+    except SystemRefusedError as error:  # this one cannot go; that is no reason to keep the others
+        run.trouble.append(error)
+        run.stayed[version] = (UNDELETABLE,)
+        return
+    if empty_trash(layout, names, run.trouble):
+        run.freed += run.sizes[version]
+    elif names:
+        run.left.append(version)
 
 
 @dataclass(slots=True)
 class _Run:
     """What one cleanup has done so far."""
 
+    proposal: planning.Plan = field(default_factory=lambda: planning.Plan((), 0))
     removed: list[Version] = field(default_factory=list)
+    sizes: dict[Version, int] = field(default_factory=dict)
     stayed: dict[Version, tuple[str, ...]] = field(default_factory=dict)
+    left: list[Version] = field(default_factory=list)
     freed: int = 0
     leftovers: int = 0
     problems: tuple[Problem, ...] = ()
     trouble: list[ModelRepoError] = field(default_factory=list)
 
-    def result(self, proposal: Plan) -> CleanupResult:
+    def result(self) -> CleanupResult:
         late = [Kept(version=version, reasons=reasons) for version, reasons in self.stayed.items()]
+        kept = (*self.proposal.kept(self.removed), *late)
         return CleanupResult(
             removed=tuple(self.removed),
-            kept=tuple(sorted((*proposal.kept(self.removed), *late), key=lambda kept: kept.version, reverse=True)),
+            kept=tuple(sorted(kept, key=lambda kept: kept.version, reverse=True)),
             freed=self.freed,
             dry_run=False,
             leftovers=self.leftovers,
-            unseen=proposal.unseen,
+            unseen=self.proposal.unseen,
             problems=self.problems,
         )
+
+    def complain(self) -> None:
+        """Say at the end what went wrong on the way.
+
+        Raises:
+            UnconfirmedError: Versions are gone, but bytes of them are left in the trash.
+            SystemRefusedError: Something could not be deleted.
+        """
+        if not self.trouble:
+            return
+        error, *others = self.trouble
+        if self.left:
+            names = ", ".join(map(str, self.left))
+            others = self.trouble
+            error = UnconfirmedError(
+                f"bytes of {names} are left in the trash; the next cleanup deletes them",
+                durable=True,
+                view=None,
+                recorded=True,
+            )
+        error.items = tuple(other.message for other in others)
+        error.partial = self.result()
+        raise error
 
 
 def _rules(snapshot: Snapshot, rules: dict[str, object]) -> Retention:
@@ -226,7 +160,7 @@ def _remove(writer: Writer, version: Version, rules: Retention, run: _Run) -> li
         return []
     decision = next(
         decision
-        for decision in plan(snapshot, rules, only=frozenset({version})).decisions
+        for decision in planning.plan(snapshot, rules, only=frozenset({version})).decisions
         if decision.version == version
     )
     if decision.keep:
@@ -237,6 +171,7 @@ def _remove(writer: Writer, version: Version, rules: Retention, run: _Run) -> li
         run.stayed[version] = (LEASED,)
         return []
     name = token(str(version))
+    run.sizes[version] = snapshot.state.stored[version].size
     with hold:
         try:
             _to_trash(writer, snapshot, version, name)
@@ -244,7 +179,6 @@ def _remove(writer: Writer, version: Version, rules: Retention, run: _Run) -> li
             run.removed.append(version)  # it is gone all the same
             raise
     run.removed.append(version)
-    run.freed += snapshot.state.stored[version].size
     return [name]
 
 
@@ -258,6 +192,9 @@ def _to_trash(writer: Writer, snapshot: Snapshot, version: Version, name: str) -
             ballast.with_room(layout.ballast, lambda: _keep_manifest(writer, version))
         writer.lock.check()
         durable.rename_new(directory, trash)
+    except IntegrityError:  # the lock is not ours any more: nothing was moved
+        writer.give_up(intent)
+        raise
     except OSError as error:
         if directory.exists():
             writer.give_up(intent)
@@ -268,9 +205,9 @@ def _to_trash(writer: Writer, snapshot: Snapshot, version: Version, name: str) -
         durable.sync_directory(layout.root)
         durable_now = True
         writer.close(intent, "done")
-    except OSError as error:
+    except (OSError, IntegrityError) as error:
         raise UnconfirmedError(
-            f"{version} is gone, but {from_os(error, 'confirm it').message}",
+            f"{version} is gone, but {told(error, 'confirm it')}",
             durable=durable_now,
             view=None,
             recorded=False,
@@ -295,26 +232,25 @@ def take_abandoned(writer: Writer, trouble: list[ModelRepoError]) -> list[str]:
         trouble: Where to note what could not be taken; the rest is taken all the same.
     """
     layout = writer.layout
-    for name in sorted(os.listdir(layout.staging)):
-        path = layout.staging / name
-        with _noting(trouble, f"take {path} away"):
-            if path.is_symlink() or not path.is_dir():
-                durable.remove_file(path)
-                continue
-            hold = locks.take(path, exclusive=True)
-            if hold is not None:
-                with hold:
-                    durable.rename_new(path, layout.trash / token("staging"))
+    names = sorted(os.listdir(layout.staging))
+    _each(layout.staging, names, trouble, lambda path: durable.rename_new(path, layout.trash / token("staging")))
     durable.sync_directory(layout.staging)
     durable.sync_directory(layout.trash)
     return sorted(os.listdir(layout.trash))
 
 
-def empty_trash(layout: Layout, names: Iterable[str], trouble: list[ModelRepoError]) -> int:
-    """Delete from the trash, what somebody leases excepted: that stays until the next cleanup."""
-    count = 0
+def empty_trash(layout: Layout, names: Iterable[str], trouble: list[ModelRepoError]) -> list[str]:
+    """Delete from the trash; return what went. What somebody leases stays until the next cleanup."""
+    return _each(layout.trash, names, trouble, durable.delete_tree)
+
+
+def _each(
+    place: Path, names: Iterable[str], trouble: list[ModelRepoError], action: Callable[[Path], None]
+) -> list[str]:
+    """Do something with each directory that nobody holds, held meanwhile; files and links simply go."""
+    done = []
     for name in names:
-        path = layout.trash / name
+        path = place / name
         with _noting(trouble, f"delete {path}"):
             if path.is_symlink() or not path.is_dir():
                 durable.remove_file(path)
@@ -322,9 +258,9 @@ def empty_trash(layout: Layout, names: Iterable[str], trouble: list[ModelRepoErr
             hold = locks.take(path, exclusive=True)
             if hold is not None:
                 with hold:
-                    durable.delete_tree(path)
-                count += 1
-    return count
+                    action(path)
+                done.append(name)
+    return done
 
 
 @contextlib.contextmanager

@@ -25,8 +25,7 @@ class Repository:
 
     Args:
         root: The repository's directory.
-        lock_timeout: Seconds a writing method waits for the lock; None for `MODELREPO_LOCK_TIMEOUT`, else 30 (cleanup
-            0).
+        lock_timeout: Seconds to wait for the lock; None for `MODELREPO_LOCK_TIMEOUT`, else 30 (cleanup 0).
 
     >>> import tempfile
     >>> repository = Repository(tempfile.mkdtemp() + "/ranker")
@@ -84,13 +83,14 @@ class Repository:
         channel: str = LATEST,
         allow_breaking: bool = False,
         reason: str | None = None,
+        init: bool = False,
     ) -> results.PushResult:
         """Take in a SavedModel as the next version.
 
         Others see the version whole or not at all. On return it is on the disk.
 
         Args:
-            source: The SavedModel's directory; it is only read.
+            source: The SavedModel's directory, only read.
             message: What to say about it.
             labels: Words, by key.
             metrics: Finite numbers, by key.
@@ -104,6 +104,7 @@ class Repository:
             channel: Which channel.
             allow_breaking: Let `promote` break callers.
             reason: What the history says of the promote.
+            init: Make the repository first, if there is none.
 
         Returns:
             The version that has the content; `created` is False where it was there before.
@@ -129,6 +130,7 @@ class Repository:
             links=staging.Links(follow_links, [Path(place(link, "a directory for links")) for link in links_into]),
             allow_duplicate=allow_duplicate,
             promotion=promotion,
+            init=init,
         )
         with border("push"):
             return pushing.push(self._layout, Path(place(source, "the source")), options, self._timeout)
@@ -235,8 +237,7 @@ class Repository:
             raise RequestError("steps and to exclude each other", kind="options-exclude")
         if steps is not None and steps < 1:
             raise RequestError("a rollback goes at least one step", kind="steps-malformed", expected=1, got=steps)
-        request = Request(parse_channel(channel), said(reason))
-        target = None if to is None else parsed(to)
+        request, target = Request(parse_channel(channel), said(reason)), None if to is None else parsed(to)
         with border("roll back"):
             return moving.rollback(
                 self._layout, request, steps=steps or 1, to=target, dry_run=dry_run, timeout=self._timeout

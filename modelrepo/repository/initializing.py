@@ -52,7 +52,7 @@ def _refuse_place(layout: Layout) -> None:
     if os.path.lexists(layout.root) and not layout.root.is_dir():
         raise RefusedError(f"{layout.root} is not a directory", kind="not-a-directory")
     for parent in layout.root.parents:
-        if (parent / STATE / "config.toml").exists():
+        if Layout(parent).config.exists():
             raise RefusedError(
                 f"{layout.root} lies inside the repository {parent}",
                 kind="inside-repository",
@@ -86,7 +86,7 @@ def _refuse_history(layout: Layout) -> None:
         parsed = read_journal(layout.journal)
     except FileNotFoundError:
         return
-    if len(parsed.lines) > 1:
+    if len(parsed.lines) != 1 or parsed.torn or parsed.damage is not None:
         raise IntegrityError(
             f"{layout.config} is gone, but {layout.journal} holds a history",
             kind="config-missing",

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from modelrepo.core.history import Stack
 from modelrepo.core.layout import Layout
+from modelrepo.core.records import Record
 from modelrepo.core.refs import LATEST, NumberRef, Ref, Version
 from modelrepo.core.signatures import Change, compare
-from modelrepo.errors import IntegrityError, NotFoundError, RefusedError, UnconfirmedError, from_os
+from modelrepo.errors import IntegrityError, NotFoundError, RefusedError, UnconfirmedError, from_os, told
 from modelrepo.fs import ballast, durable
 from modelrepo.fs.look import walk
 from modelrepo.repository import snapshot as reading
@@ -144,8 +145,10 @@ def _option(channel: str) -> str:
 def _breaking(
     snapshot: Snapshot, origin: Version | None, to: Version
 ) -> tuple[tuple[Change, ...] | None, tuple[str, ...]]:
-    if origin is None or origin not in snapshot.present:
+    if origin is None:
         return (), ()
+    if origin not in snapshot.present:
+        return None, (f"the contracts were not compared: {origin} is gone",)
     try:
         before = snapshot.manifest(origin).signatures
     except IntegrityError as error:
@@ -269,7 +272,7 @@ def execute(writer: Writer, move: Move, request: Request) -> MoveResult:
         SystemRefusedError: The link could not be moved; nothing changed.
     """
     if not move.changes:
-        return move.result()
+        return _unchanged(writer, move)
     intent = writer.record(
         "intent",
         "promote" if move.steps is None else "rollback",
@@ -284,28 +287,51 @@ def execute(writer: Writer, move: Move, request: Request) -> MoveResult:
     try:
         writer.lock.check()
         ballast.with_room(writer.layout.ballast, lambda: durable.move_link(link, str(move.to), writer.temporary()))
+    except IntegrityError:  # the lock is not ours any more: nothing was moved
+        writer.give_up(intent)
+        raise
     except OSError as error:
         if not link.is_symlink() or os.readlink(link) != str(move.to):
             writer.give_up(intent)
             raise from_os(error, f"move {move.channel}") from error
+    return _finish(writer, intent, move)
+
+
+def _unchanged(writer: Writer, move: Move) -> MoveResult:
+    """The channel names the target already; its view must, too."""
+    behind = writer.views_behind.get(move.channel)
+    if behind is None:
+        return move.result()
+    raise UnconfirmedError(
+        f"{move.channel} names {move.to} already, but its view does not: {told(behind, 'let it follow')}",
+        durable=True,
+        view=False,
+        recorded=True,
+        hint="mend the cause; the next writing command lets the view follow",
+        partial=move.result(),
+    )
+
+
+def _finish(writer: Writer, intent: Record, move: Move) -> MoveResult:
+    """What comes behind the commit: each step is tried, and what failed is said together."""
     durable_now = view = recorded = True
     trouble: list[str] = []
     try:
         durable.sync_directory(writer.layout.root)
     except OSError as error:
-        durable_now = recorded = False
-        trouble.append(from_os(error, "sync the link to the disk").message)
+        durable_now = recorded = False  # the intent stays open: what the disk has, only the next look can tell
+        trouble.append(told(error, "sync the link to the disk"))
     try:
         writer.follow(move.channel, move.to)
     except OSError as error:
         view = False
-        trouble.append(from_os(error, "let the TensorFlow Serving view follow").message)
+        trouble.append(told(error, "let the TensorFlow Serving view follow"))
     if durable_now:
         try:
             writer.close(intent, "done")
-        except OSError as error:
+        except (OSError, IntegrityError) as error:
             recorded = False
-            trouble.append(from_os(error, "write the outcome into the journal").message)
+            trouble.append(told(error, "write the outcome into the journal"))
     if trouble:
         raise UnconfirmedError(
             f"{move.channel} names {move.to} now, but " + "; ".join(trouble),

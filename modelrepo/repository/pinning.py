@@ -15,7 +15,7 @@ def pin(layout: Layout, ref: Ref, reason: str | None, timeout: float | None) -> 
         before = writer.state.pins.get(version)
         changed = before is None or (reason is not None and reason != before.reason)
         if changed:
-            writer.record("done", "pin", version=version, reason=reason)
+            writer.record_change("pin", version=version, reason=reason)
         return PinResult(version=version, pinned=True, changed=changed)
 
 
@@ -25,5 +25,5 @@ def unpin(layout: Layout, ref: Ref, timeout: float | None) -> PinResult:
         version = writer.snapshot().resolve(ref)
         changed = version in writer.state.pins
         if changed:
-            writer.record("done", "unpin", version=version)
+            writer.record_change("unpin", version=version)
         return PinResult(version=version, pinned=False, changed=changed)

@@ -16,9 +16,9 @@ from modelrepo.core.history import State
 from modelrepo.core.layout import MANIFEST, Layout
 from modelrepo.core.manifest import Manifest, Origin
 from modelrepo.core.refs import MAX_NUMBER, NumberRef, Version
-from modelrepo.errors import ModelRepoError, RefusedError, UnconfirmedError, from_os
+from modelrepo.errors import IntegrityError, ModelRepoError, RefusedError, UnconfirmedError, from_os, told
 from modelrepo.fs import copying, durable, look, machine, source
-from modelrepo.repository import moving, staging, verifying
+from modelrepo.repository import initializing, moving, staging, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.border import border
 from modelrepo.repository.results import PushResult
@@ -44,6 +44,7 @@ class Options:
         links: What to do with symbolic links in the source.
         allow_duplicate: Store it although a version has the same content.
         promotion: The move to make after, or None.
+        init: Make the repository if there is none.
     """
 
     message: str | None = None
@@ -55,6 +56,7 @@ class Options:
     links: staging.Links = field(default_factory=staging.Links)
     allow_duplicate: bool = False
     promotion: moving.Request | None = None
+    init: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,14 +75,17 @@ class _Staged:
 def push(layout: Layout, path: Path, options: Options, timeout: float | None) -> PushResult:
     """Take in a SavedModel."""
     lock_seconds(timeout)  # what cannot be understood is said before the work, not after
+    place = staging.locate(layout, path)
+    listing = staging.look_at(place, options.links)
+    if options.init:
+        initializing.init(layout, timeout)
     snapshot = reading.take(layout)
     snapshot.require_journal()
     check_file_system(layout.root)
     if layout.staging.is_symlink() or not layout.staging.is_dir():
         with writing(layout, timeout):
             pass  # recovery makes it again, or says why it cannot
-    place = staging.locate(layout, path)
-    listing = staging.look_at(place, options.links)
+    _next(layout, snapshot.state)
     memory = options.load_memory if options.load_memory is not None else default_memory(listing.size)
     staging.require_room(layout, snapshot, listing)
     with (
@@ -111,7 +116,7 @@ def _commit(layout: Layout, staged: _Staged, place: Path, options: Options, time
         if not options.allow_duplicate:
             unread = _same(reading.take(layout), digest) - sound - damaged
             for version in sorted(unread):
-                problems = verifying.checked(reading.take(layout), version)
+                problems = verifying.damage(reading.take(layout), version)
                 (damaged if problems else sound).add(version)
                 if problems:
                     first = problems[0]
@@ -121,7 +126,7 @@ def _commit(layout: Layout, staged: _Staged, place: Path, options: Options, time
             if same - sound - damaged:
                 continue  # somebody pushed the same content meanwhile: read it without the lock
             if same & sound:
-                return _push_again(writer, max(same & sound), options, warnings)
+                return _push_again(writer, max(same & sound), staged, options, warnings)
             version = _next(layout, writer.state)
             if version != manifest.version:
                 manifest, raw = _write_manifest(staged, place, options, digest, version)
@@ -184,13 +189,14 @@ def _write_manifest(
     return manifest, raw
 
 
-def _push_again(writer: Writer, version: Version, options: Options, warnings: list[str]) -> PushResult:
+def _push_again(writer: Writer, version: Version, staged: _Staged, options: Options, warnings: list[str]) -> PushResult:
     manifest = writer.snapshot().manifest(version)
-    writer.record("done", "push-again", version=version, digest=manifest.digest)
+    writer.record_change("push-again", version=version, digest=manifest.digest)
     ignored = [word for word in ("message", "labels", "metrics") if getattr(options, word)]
     if ignored:
         warnings.append(f"{version} has this content already: the new {' and '.join(ignored)} were not stored")
-    return _result(manifest, warnings, created=False)
+    result = _result(manifest, warnings, created=False)
+    return result.model_copy(update={"load": "passed"}) if staged.loaded is not None else result
 
 
 def _rename(writer: Writer, staged: _Staged, manifest: Manifest, raw: bytes, warnings: list[str]) -> PushResult:
@@ -208,6 +214,9 @@ def _rename(writer: Writer, staged: _Staged, manifest: Manifest, raw: bytes, war
     try:
         writer.lock.check()
         durable.rename_new(staged.directory, target)
+    except IntegrityError:  # the lock is not ours any more: nothing was put in place
+        writer.give_up(intent)
+        raise
     except OSError as error:
         if staged.directory.exists() or not target.exists():
             writer.give_up(intent)
@@ -219,9 +228,9 @@ def _rename(writer: Writer, staged: _Staged, manifest: Manifest, raw: bytes, war
         durable.sync_directory(writer.layout.root)
         durable_now, step = True, "write the outcome into the journal"
         writer.close(intent, "done")
-    except OSError as error:
+    except (OSError, IntegrityError) as error:
         raise UnconfirmedError(
-            f"{version} is there, but {from_os(error, step).message}",
+            f"{version} is there, but {told(error, step)}",
             durable=durable_now,
             view=None,
             recorded=False,

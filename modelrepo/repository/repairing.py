@@ -23,7 +23,7 @@ from modelrepo.repository import cleaning, opening, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import Problem
 from modelrepo.repository.snapshot import Snapshot
-from modelrepo.repository.writing import Writer, lock_seconds, token, writing
+from modelrepo.repository.writing import Writer, lock_seconds, own_directories, token, writing
 
 #: What a recovery mends, besides what it records.
 _MENDED_BY_RECOVERY = {"view", "journal-torn", "unfinished", "unrecorded", "directory-missing"}
@@ -59,7 +59,7 @@ def _links(writer: Writer) -> Iterator[Problem]:
             writer.lock.check()
             durable.move_link(writer.layout.channel(channel), str(target), writer.temporary())
             durable.sync_directory(writer.layout.root)
-            yield Problem(kind="link-absolute", path=channel, detail=f"it said {link.text!a}, now {target}")
+            yield Problem(kind="link-form", path=channel, detail=f"it said {link.text!a}, now {target}")
 
 
 def _modes(snapshot: Snapshot) -> Iterator[Problem]:
@@ -95,13 +95,12 @@ def _journal(layout: Layout, timeout: float | None) -> Iterator[Problem]:
         if damage is None:
             return
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        aside = layout.state / f"journal-{digest[7:19]}.damaged"
-        with contextlib.suppress(FileExistsError):
-            durable.write_new(aside, data, 0o644)
-        durable.sync_directory(layout.state)
+        own_directories(layout)
+        aside = layout.set_aside(digest)
+        durable.replace_file(aside, data, 0o644, layout.staging / token("journal"))
         lock.check()
         lines = _restarted(layout, data, digest)
-        durable.replace_file(layout.journal, lines, 0o644, layout.state / token("journal"))
+        durable.replace_file(layout.journal, lines, 0o644, layout.staging / token("journal"))
     detail = f"line {damage.number}: {damage.detail}; set aside as {aside.name}, a new one was started"
     yield Problem(kind="journal-damaged", path=f"{STATE}/{layout.journal.name}", detail=detail)
 

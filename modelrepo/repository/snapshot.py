@@ -18,7 +18,7 @@ from modelrepo.core.layout import Layout
 from modelrepo.core.manifest import MAX_MANIFEST_BYTES, Manifest, parse_manifest
 from modelrepo.core.records import Damage, Parsed, Record, line_digest
 from modelrepo.core.refs import ChannelRef, DigestRef, NewestRef, NumberRef, Ref, Version
-from modelrepo.errors import IntegrityError, NotFoundError
+from modelrepo.errors import BusyError, IntegrityError, NotFoundError
 from modelrepo.fs.look import Tree, View, read_file, read_tree, read_views
 from modelrepo.repository.opening import journal_damaged, open_config, open_journal
 
@@ -273,9 +273,9 @@ def take(layout: Layout) -> Snapshot:
         parsed = open_journal(layout)
         tree = read_tree(layout)
         if tree == before:
-            break
+            return make(layout, config, tree, parsed)
         before = tree
-    return make(layout, config, tree, parsed)
+    raise BusyError(f"{layout.root} changes faster than it can be read", kind="changing", hint="try again")
 
 
 def make(layout: Layout, config: Config, tree: Tree, parsed: Parsed) -> Snapshot:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from modelrepo.core.layout import Layout
 from modelrepo.core.units import format_size
-from modelrepo.errors import BusyError, ModelError, SourceError, SystemRefusedError
+from modelrepo.errors import BusyError, ModelError, SourceError, SystemRefusedError, from_os
 from modelrepo.fs import copying, durable, locks, look, source
-from modelrepo.repository import cleaning
+from modelrepo.repository import planning
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.writing import token
 from modelrepo.savedmodel.report import SERVE, Loaded, Report
@@ -37,7 +37,12 @@ class Links:
 
 def look_at(place: Path, links: Links) -> source.Listing:
     """List the source; see `source.look`."""
-    return source.look(place, follow_links=links.follow, links_into=links.into)
+    try:
+        return source.look(place, follow_links=links.follow, links_into=links.into)
+    except PermissionError as error:
+        refused = from_os(error, "read the source")
+        refused.hint = "let this user read it"
+        raise refused from error
 
 
 def locate(layout: Layout, path: Path) -> Path:
@@ -79,7 +84,7 @@ def require_room(layout: Layout, snapshot: reading.Snapshot, listing: source.Lis
     names = len(listing.files) + len(listing.directories) + 2
     if need <= free and (free_files == 0 or names <= free_files):
         return
-    freed = format_size(cleaning.would_free(snapshot))
+    freed = format_size(planning.would_free(snapshot))
     raise SystemRefusedError(
         f"there is no room for {format_size(listing.size)} in {layout.root}",
         kind="no-space",
@@ -99,8 +104,8 @@ def staging(layout: Layout) -> Iterator[tuple[Path, str]]:
     for _ in range(_TRIES):
         name = token("push")
         directory = layout.staging / name
-        durable.make_directory(directory, copying.DIRECTORY_MODE)
         try:
+            durable.make_directory(directory, copying.DIRECTORY_MODE)
             hold = locks.take(directory)
         except FileNotFoundError:
             continue

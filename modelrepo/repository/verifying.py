@@ -65,6 +65,11 @@ def checked(snapshot: Snapshot, version: Version, *, quick: bool = False) -> lis
         return contents(snapshot, version, quick=quick)
 
 
+def damage(snapshot: Snapshot, version: Version) -> list[Problem]:
+    """What is wrong with one version's bytes; modes, and files that were not pushed, do not make it damaged."""
+    return [problem for problem in checked(snapshot, version) if problem.kind not in {"mode", "file-extra"}]
+
+
 def lease(layout: Layout, version: Version) -> Hold:
     """Hold a version against deletion.
 
@@ -146,23 +151,30 @@ def wrong_modes(version: Version, found: Iterable[Found]) -> Iterator[tuple[Prob
             yield Problem(kind="mode", path=f"{version}/{there.path}".rstrip("/"), detail=detail), there
 
 
-def structure(snapshot: Snapshot) -> list[Problem]:
+def structure(snapshot: Snapshot, *, chain: bool = True) -> list[Problem]:
     """Check journal, links, views and what else lies there. What is doubtful is looked at again after a moment."""
-    found = problems(snapshot)
+    found = problems(snapshot, chain=chain)
     if all(problem.note for problem in found):
         return found
     time.sleep(_PAUSE_SECONDS)
-    return [problem for problem in problems(reading.take(snapshot.layout)) if problem in found or problem.note]
+    return [
+        problem for problem in problems(reading.take(snapshot.layout), chain=chain) if problem in found or problem.note
+    ]
 
 
-def problems(snapshot: Snapshot) -> list[Problem]:
-    """What is wrong with journal, links, views and the rest, at one look."""
-    return [*_journal(snapshot), *problems_of(snapshot)]
+def problems(snapshot: Snapshot, *, chain: bool = True) -> list[Problem]:
+    """What is wrong with journal, links, views and the rest, at one look; no file of a version is read.
+
+    Args:
+        snapshot: What was seen.
+        chain: Whether to walk the journal's whole chain of digests.
+    """
+    return [*_journal(snapshot, chain=chain), *_standing(snapshot)]
 
 
-def _journal(snapshot: Snapshot) -> Iterator[Problem]:
+def _journal(snapshot: Snapshot, *, chain: bool) -> Iterator[Problem]:
     path = f"{STATE}/{snapshot.layout.journal.name}"
-    damage = snapshot.damage or chain_damage(snapshot.parsed.lines)
+    damage = snapshot.damage or (chain_damage(snapshot.parsed.lines) if chain else None)
     if damage is not None:
         yield Problem(kind="journal-damaged", path=path, detail=f"line {damage.number}: {damage.detail}")
     elif snapshot.parsed.torn:
@@ -174,8 +186,7 @@ def _journal(snapshot: Snapshot) -> Iterator[Problem]:
         yield Problem(kind="unfinished", path=path, detail=detail)
 
 
-def problems_of(snapshot: Snapshot) -> Iterator[Problem]:
-    """What can be seen without reading any file of a version: for `status` and `verify`."""
+def _standing(snapshot: Snapshot) -> Iterator[Problem]:
     yield from _links(snapshot)
     yield from _views(snapshot)
     if snapshot.damage is None:
@@ -198,7 +209,7 @@ def _links(snapshot: Snapshot) -> Iterator[Problem]:
             yield Problem(kind="channel-dangling", path=channel, detail=f"it says {link.text!a}: no version")
         else:
             if not link.relative:
-                yield Problem(kind="link-absolute", path=channel, detail=f"it says {link.text!a}, not {target}")
+                yield Problem(kind="link-form", path=channel, detail=f"it says {link.text!a}, not {target}")
             if snapshot.damage is None and stack[-1:] != (target,):
                 by = f"it was moved by hand to {target}; the next writing command records it"
                 yield Problem(kind="unrecorded", path=channel, detail=by)

@@ -22,7 +22,7 @@ from modelrepo.core.layout import Layout, view_target
 from modelrepo.core.records import Action, Phase, Record
 from modelrepo.core.refs import Version
 from modelrepo.core.units import parse_seconds
-from modelrepo.errors import IntegrityError, SystemRefusedError
+from modelrepo.errors import IntegrityError, SystemRefusedError, UnconfirmedError, from_os
 from modelrepo.fs import ballast, durable, machine, native
 from modelrepo.fs.journal import Journal
 from modelrepo.fs.locks import WriterLock
@@ -40,6 +40,7 @@ class Writer:
         layout: Where.
         lock: The lock; check it before a commit.
         config: The settings.
+        views_behind: The channels whose view recovery could not let follow, and why.
     """
 
     def __init__(self, layout: Layout, lock: WriterLock) -> None:
@@ -51,6 +52,7 @@ class Writer:
             raise opening.journal_damaged(layout, self._parsed.damage)
         self._journal = Journal(layout.journal, layout.ballast, self._parsed)
         self._state = fold(line.record for line in self._parsed.lines)
+        self.views_behind: dict[str, OSError] = {}
 
     @property
     def state(self) -> State:
@@ -85,6 +87,33 @@ class Writer:
         self._state = fold([written], self._state)
         return written
 
+    def record_change(self, action: Action, **fields: Any) -> None:  # noqa: ANN401 - a record's fields
+        """Append a record that is itself the change.
+
+        Raises:
+            OSError: It could not be written; nothing happened.
+            UnconfirmedError: It stands in the journal, but whether on the disk is not known.
+        """
+        try:
+            self.record("done", action, **fields)
+        except OSError as error:
+            if self._journal.is_whole:
+                raise
+            raise UnconfirmedError(
+                f"the {action} stands in the journal, but {from_os(error, 'sync it').message}",
+                durable=False,
+                view=None,
+                recorded=True,
+                hint="mend the cause; the next writing command writes it anew",
+            ) from error
+
+    def settle(self) -> None:
+        """Write the journal's end anew and sync it, unless a record of this writer has done so already.
+
+        A command that finds nothing to change relies on what an earlier one wrote, whose sync may have failed.
+        """
+        self._journal.rewrite()
+
     def close(self, intent: Record, phase: Phase, *, recovered: bool | None = None) -> None:
         """Record an intent's outcome."""
         kept = intent.model_dump(
@@ -97,38 +126,17 @@ class Writer:
 
     def give_up(self, intent: Record) -> None:
         """Record that an intent's commit did not happen; where that fails too, the next writer's recovery does it."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, IntegrityError):
             self.close(intent, "aborted")
 
     def temporary(self) -> Path:
         """A fresh name in staging."""
         return self.layout.staging / token("tmp")
 
-    def _own_directories(self) -> None:
-        """Make modelrepo's own directories again where a backup has lost the empty ones.
-
-        Raises:
-            IntegrityError: One of them is a link or a file: what is done there would be done elsewhere.
-        """
-        made = False
-        for path, mode in self.layout.own_directories():
-            if not os.path.lexists(path):
-                made |= durable.make_directory(path, mode)
-            elif path.is_symlink() or not path.is_dir():
-                raise IntegrityError(
-                    f"{path} is not a directory of its own",
-                    kind="directory-replaced",
-                    expected="a directory",
-                    got="a link" if path.is_symlink() else "a file",
-                    hint="put a real directory in its place; nothing was changed",
-                )
-        if made:
-            durable.sync_directory(self.layout.state)
-
     def recover(self) -> None:
-        """Close, record and heal what others left. Only a comfort may fail here, not a promise."""
+        """Close, record and heal what others left. A view that cannot follow stops nothing else."""
         self._journal.trim()
-        self._own_directories()
+        own_directories(self.layout)
         durable.sync_directory(self.layout.root)
         tree = read_tree(self.layout)
         if self._state.open is not None:
@@ -153,8 +161,10 @@ class Writer:
                 )
         for name, version in tree.channels().items():
             if version in self._state.stored and version is not None:
-                with contextlib.suppress(OSError):  # `status` and `verify` name a view that does not follow
+                try:
                     self.follow(name, version)
+                except OSError as error:  # `status` and `verify` name it; other channels have nothing to do with it
+                    self.views_behind[name] = error
         ballast.replenish(self.layout.ballast)
 
     def follow(self, channel: str, version: Version) -> None:
@@ -191,9 +201,31 @@ class Writer:
             except OSError:
                 durable.delete_tree(staged)
                 raise
-            durable.sync_directory(path.parent)
 
         ballast.with_room(self.layout.ballast, build)
+        durable.sync_directory(path.parent)
+
+
+def own_directories(layout: Layout) -> None:
+    """Make modelrepo's own directories again where a backup has lost the empty ones.
+
+    Raises:
+        IntegrityError: One of them is a link or a file: what is done there would be done elsewhere.
+    """
+    made = False
+    for path, mode in layout.own_directories():
+        if not os.path.lexists(path):
+            made |= durable.make_directory(path, mode)
+        elif path.is_symlink() or not path.is_dir():
+            raise IntegrityError(
+                f"{path} is not a directory of its own",
+                kind="directory-replaced",
+                expected="a directory",
+                got="a link" if path.is_symlink() else "a file",
+                hint="put a real directory in its place; nothing was changed",
+            )
+    if made:
+        durable.sync_directory(layout.state)
 
 
 def token(prefix: str) -> str:
@@ -221,6 +253,7 @@ def writing(layout: Layout, timeout: float | None) -> Iterator[Writer]:
         writer = Writer(layout, lock)
         writer.recover()
         yield writer
+        writer.settle()
 
 
 def lock_seconds(timeout: float | None, default: float = LOCK_SECONDS) -> float:

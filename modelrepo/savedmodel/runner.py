@@ -57,6 +57,7 @@ class Inspector:
         self._said = b""
         self._pending = b""
         self._warming = False
+        self._spent = 0.0
         self._scratch = durable.scratch()
         self._child = subprocess.Popen(
             [
@@ -82,8 +83,9 @@ class Inspector:
 
     def close(self) -> None:
         """End the child and all that it started."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._child.pid, signal.SIGKILL)
+        if self._child.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._child.pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(_END_SECONDS)
         for pipe in (self._child.stdin, self._child.stdout, self._child.stderr):
@@ -105,7 +107,7 @@ class Inspector:
             SourceError: It does not parse or holds nothing.
             ModelError: TensorFlow is not installed here, or the child failed.
         """
-        answer = self._ask({"do": "read", "path": str(path)}, "reading", _READ_SECONDS)
+        answer = self._ask({"do": "read", "path": str(path)}, "reading the model", _READ_SECONDS)
         try:
             return Report.model_validate(answer)
         except ValidationError as error:
@@ -117,7 +119,9 @@ class Inspector:
         Raises:
             ModelError: TensorFlow refused it, died, hung or ran out of memory.
         """
-        answer = self._ask({"do": "load", "path": str(path), "tags": list(tags)}, "loading", self._seconds)
+        answer = self._ask(
+            {"do": "load", "path": str(path), "tags": list(tags)}, "loading the model", self._seconds - self._spent
+        )
         try:
             return Loaded.model_validate(answer)
         except ValidationError as error:
@@ -126,7 +130,7 @@ class Inspector:
     def _ask(self, request: dict[str, Any], doing: str, seconds: float) -> dict[str, Any]:
         if self._warming:
             self._warming = False
-            self._answer(doing, self._seconds)
+            self._spent = float(self._answer("starting TensorFlow", self._seconds).get("seconds", 0))
         self._send(request)
         return self._answer(doing, seconds)
 
@@ -160,7 +164,7 @@ class Inspector:
             "model-memory": "allow more with --load-memory",
         }
         raise ModelError(
-            f"{doing} the model failed: {_printable(str(answer.get('error')))}",
+            f"{doing} failed: {_printable(str(answer.get('error')))}",
             kind=kind,
             hint=hints.get(kind, "export the model again; `saved_model_cli show --all --dir DIR` shows what is in it"),
         )
@@ -179,10 +183,10 @@ class Inspector:
                 if left <= 0:
                     self.close()
                     raise ModelError(
-                        f"{doing} the model took too long{self._last_lines()}",
+                        f"{doing} took too long{self._last_lines()}",
                         kind="model-timeout",
                         expected=f"an end within {seconds:g} s",
-                        hint="allow more with --load-timeout" if doing == "loading" else None,
+                        hint="allow more with --load-timeout" if seconds != _READ_SECONDS else None,
                     )
                 for key, _ in selector.select(min(left, _LONGEST_WAIT)):
                     data = os.read(key.fd, 64 * 1024)
@@ -213,7 +217,7 @@ class Inspector:
                     self._said = (self._said + data)[-_KEPT_BYTES:]
         how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
         return ModelError(
-            f"{doing} the model ended TensorFlow's process ({how}){self._last_lines()}",
+            f"{doing} ended TensorFlow's process ({how}){self._last_lines()}",
             kind="model-crash",
             got=how,
             hint=f"it may use {self._memory // 1024**2} MiB of memory; --load-memory allows more",

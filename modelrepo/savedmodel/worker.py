@@ -74,7 +74,9 @@ def _take_output() -> TextIO:
 
 def _warm(_: dict[str, Any]) -> dict[str, Any]:
     """Import TensorFlow now, while the parent does something else."""
-    return {"tensorflow_version": _tensorflow().__version__}
+    started = time.monotonic()
+    version = _tensorflow().__version__
+    return {"tensorflow_version": version, "seconds": round(time.monotonic() - started, 3)}
 
 
 def _tensorflow() -> Any:

@@ -287,7 +287,7 @@ def test_a_first_promote_did_not_happen_where_there_is_no_link() -> None:
 @pytest.mark.parametrize(("digest", "verdict"), [("m", "done"), ("other", "aborted"), (None, "aborted")])
 def test_a_push_happened_where_its_manifest_stands_in_the_root(digest: str | None, verdict: str) -> None:
     intent = intent_of("push", version=Version(1), manifest_digest="m")
-    assert judge(intent, Evidence(manifest_digest=digest)) == verdict
+    assert judge(intent, Evidence(manifest_digest=digest, version_there=True)) == verdict
 
 
 @pytest.mark.parametrize(
@@ -326,8 +326,9 @@ def test_a_reader_does_not_count_an_open_intent_where_the_tree_disagrees(link: i
 def test_a_reader_counts_an_open_push_and_an_open_deletion_by_the_tree() -> None:
     journal = Journal()
     journal.add("intent", action="push", version=Version(1), digest="d", manifest_digest="m", size=3, files=1)
-    assert set(settle(journal.state, Evidence(manifest_digest="m")).stored) == {Version(1)}
+    assert set(settle(journal.state, Evidence(manifest_digest="m", version_there=True)).stored) == {Version(1)}
     assert settle(journal.state, Evidence()).stored == {}
+    assert settle(journal.state, Evidence(manifest_digest="m")).stored == {}, "the tree was looked at before"
     other = Journal()
     other.push(1)
     other.add("intent", action="cleanup", version=Version(1), **TRASHED)

@@ -87,12 +87,12 @@ def test_the_root_is_told_apart_into_versions_links_and_others(tmp_path: Path) -
         "gone": (Version(9), Version(9), True),
         "out": (None, None, False),
         "Prod": (Version(1), Version(1), False),
-        "again": (Version(1), Version(1), False),
+        "again": (None, Version(1), False),
         "below": (None, Version(20), False),
         "serving2": (Version(3), Version(3), True),
     }
     assert tree.channels() == {
-        "again": Version(1), "below": None, "canary": Version(20), "gone": None, "latest": Version(1), "out": None,
+        "again": None, "below": None, "canary": Version(20), "gone": None, "latest": Version(1), "out": None,
         "serving2": None,
     }  # fmt: skip
 

@@ -271,9 +271,9 @@ def test_all_reasons_are_said(filled: Repository) -> None:
 def test_a_protection_that_comes_between_plan_and_deed_counts(
     filled: Repository, ageless: Rules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from modelrepo.repository import cleaning
+    from modelrepo.repository import planning
 
-    real = cleaning.plan
+    real = planning.plan
     plans: list[int] = []
 
     def plan(*arguments: Any, **options: Any) -> Any:
@@ -283,7 +283,7 @@ def test_a_protection_that_comes_between_plan_and_deed_counts(
             (filled.root / "Old").symlink_to("v1")
         return proposal
 
-    monkeypatch.setattr(cleaning, "plan", plan)
+    monkeypatch.setattr(planning, "plan", plan)
     result = filled.cleanup(**ageless)
     assert reasons(result) == {"v1": ("link:Old",)}
     assert removed(result) == ["v2", "v3"]
@@ -562,7 +562,7 @@ def test_a_deletion_that_is_not_confirmed_names_the_version_as_removed(
 def test_a_deletion_that_is_durable_but_not_recorded_says_so(
     filled: Repository, ageless: Rules, append_fails: Callable[[int], None]
 ) -> None:
-    append_fails(2)
+    append_fails(3)  # the first writes the journal's end anew, the second is the intent
     with pytest.raises(UnconfirmedError) as caught:
         filled.cleanup(**ageless)
     assert (caught.value.durable, caught.value.recorded) == (True, False)

@@ -478,7 +478,7 @@ def test_an_absolute_link_is_followed_and_recorded(filled: Repository) -> None:
     filled.pin("v1")
     assert str(filled.history(limit=2)[1].to) == "v3"
     assert view(filled) == {"3": "../../v3"}
-    assert [problem.kind for problem in filled.status().problems] == ["link-absolute"]
+    assert [problem.kind for problem in filled.status().problems] == ["link-form"]
     assert facts(filled.rollback()) == ("latest", "v3", "v1", True)
     assert latest(filled) == "v1"
 

@@ -131,7 +131,7 @@ def test_links_views_and_notes_are_named(filled: Repository, layout: Layout) -> 
     (filled.root / "Mine").touch()
     found = {(problem.kind, problem.path): problem.note for problem in filled.verify().findings}
     assert found == {
-        ("link-absolute", "latest"): False,
+        ("link-form", "latest"): False,
         ("channel-dangling", "canary"): False,
         ("channel-missing", "blue"): False,
         ("view", "serving/latest"): False,
