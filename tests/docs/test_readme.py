@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
@@ -65,6 +66,31 @@ def test_every_command_of_the_readme_and_the_docs_exists() -> None:
         text = re.sub(r"--repo \S+ ", "", page.read_text())
         used = set(re.findall(r"`(?:\w+=\$\()?modelrepo (?:-q )?([a-z][a-z-]*)", text))
         assert used <= known, (page, used - known)
+
+
+def kinds() -> set[str]:
+    """Every kind of error or finding that the package names."""
+    found: set[str] = set()
+    for path in (TOP / "modelrepo").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.keyword) and node.arg == "kind" and isinstance(node.value, ast.Constant):
+                found.add(str(node.value.value))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_RefusedError":
+                found.update(str(word.value) for word in node.args[:1] if isinstance(word, ast.Constant))
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "default_kind":
+                found.add(str(ast.literal_eval(node.value)))
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_REFUSED" and path.name == "errors.py":
+                found.update(value.value for value in node.value.values)  # type: ignore[attr-defined]
+        found.update(re.findall(r'"(model-(?:memory|unloadable))"', path.read_text()))
+    return found
+
+
+def test_every_kind_of_error_and_finding_is_documented_and_no_other() -> None:
+    page = (TOP / "docs" / "scripting.md").read_text()
+    section = page[page.index("## Kinds of errors") : page.index("## Small things")]
+    documented = set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", section)) - {"error.kind", "init", "verify", "status"}
+    assert documented == kinds() - {"file", "directory", "link", "special"}
 
 
 def test_links_between_pages_lead_somewhere() -> None:
