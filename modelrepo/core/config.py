@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from modelrepo.core.manifest import FORMAT, first_problem
+from modelrepo.core.formats import FORMAT, first_problem, newer_format
 from modelrepo.core.units import parse_duration
 from modelrepo.core.values import Value
 from modelrepo.errors import IntegrityError, RequestError
@@ -97,13 +97,7 @@ def parse_config(data: bytes, where: str) -> Config:
     if type(number) is not int:
         fields["format"] = None  # neither True nor 1.0 is 1
     elif number > FORMAT:
-        raise IntegrityError(
-            f"{where} says that this repository is of a newer format",
-            kind="newer-format",
-            expected=f"format {FORMAT}",
-            got=f"format {number}",
-            hint="use the modelrepo that wrote it, or a newer one",
-        )
+        raise newer_format(where, number)
     try:
         return Config.model_validate(fields)
     except ValidationError as error:

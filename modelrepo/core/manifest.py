@@ -8,13 +8,12 @@ from typing import Any, Literal, Self
 from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from modelrepo.core.contents import FileEntry, content_digest, is_safe_path
+from modelrepo.core.formats import FORMAT, first_problem, newer_format
 from modelrepo.core.layout import MANIFEST
 from modelrepo.core.signatures import Signature
 from modelrepo.core.values import Actor, Timestamp, Value, VersionField
 from modelrepo.errors import IntegrityError
 
-#: The number of the on-disk format that this program writes.
-FORMAT = 1
 #: A manifest of the largest version that push takes fits easily; what is larger was not written by modelrepo.
 MAX_MANIFEST_BYTES = 256 * 1024 * 1024
 
@@ -113,26 +112,13 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
             f"{where} is not JSON: {str(error)[:200]}", kind="manifest-damaged", hint="run `modelrepo verify`"
         ) from error
     if isinstance(fields, dict) and isinstance(number := fields.get("format"), int) and number > FORMAT:
-        raise IntegrityError(
-            f"{where} is of a newer format",
-            kind="newer-format",
-            expected=f"format {FORMAT}",
-            got=f"format {number}",
-            hint="use the modelrepo that wrote it, or a newer one",
-        )
+        raise newer_format(where, number)
     try:
         return Manifest.model_validate(fields)
     except ValidationError as error:
         raise IntegrityError(
             f"{where} is not a manifest: {first_problem(error)}", kind="manifest-damaged", hint="run `modelrepo verify`"
         ) from error
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first thing that pydantic found, in one line."""
-    problem = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    return f"{where}: {problem['msg']}" if where else str(problem["msg"])
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

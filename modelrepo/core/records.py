@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
+from modelrepo.core.formats import first_problem
 from modelrepo.core.moment import Moment
 from modelrepo.core.values import Actor, Timestamp, Value, VersionField
 
@@ -159,8 +160,7 @@ def decode(raw: bytes) -> Record:
     try:
         return Record.model_validate_json(body)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        raise ValueError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
+        raise ValueError(first_problem(error)) from error
 
 
 def parse_journal(data: bytes) -> Parsed:
