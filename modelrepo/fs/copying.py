@@ -63,6 +63,7 @@ def copy(listing: Listing, destination: Path) -> tuple[FileEntry, ...]:
                 destination / file.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
             )
             waiting.append(descriptor)
+            durable.belong(destination / file.path)
             entries.append(_copy_file(file, descriptor, pool))
             if together or len(waiting) > _OPEN_FILES:
                 # The sync of the whole file system reports errors of closed files too, since its descriptor is older.

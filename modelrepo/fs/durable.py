@@ -27,6 +27,17 @@ def sync(descriptor: int) -> None:
         os.fsync(descriptor)
 
 
+def belong(path: Path) -> None:
+    """Give what root has just made to the owner and group of the directory that it was made in.
+
+    So that root, working on another's repository, locks nobody out of it. For everybody else this does nothing.
+    """
+    if os.geteuid() == 0:
+        above = os.stat(path.parent)
+        if (above.st_uid, above.st_gid) != (0, 0):
+            os.chown(path, above.st_uid, above.st_gid, follow_symlinks=False)
+
+
 def sync_directory(path: Path) -> None:
     """Wait until the names in a directory are on the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -54,6 +65,7 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         write_all(descriptor, data)
+        belong(path)
         os.fchmod(descriptor, mode)
         sync(descriptor)
     except BaseException:
@@ -123,6 +135,7 @@ def move_link(path: Path, target: str, temporary: Path) -> None:
     """
     os.symlink(target, temporary)
     try:
+        belong(temporary)
         os.rename(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):  # an interrupt may come right behind the rename
@@ -134,6 +147,7 @@ def add_link(path: Path, target: str) -> None:
     """Make a symbolic link; it is fine if the same one is there already. Not synced."""
     try:
         os.symlink(target, path)
+        belong(path)
     except FileExistsError:
         if not path.is_symlink() or os.readlink(path) != target:
             raise
@@ -152,14 +166,25 @@ def remove_file(path: Path) -> None:
         os.unlink(path)
 
 
-def make_directory(path: Path, mode: int) -> bool:
-    """Make a directory of exactly this mode. Returns False where a directory is there already. Not synced."""
+def make_directory(path: Path, mode: int, *, inherit: bool = True) -> bool:
+    """Make a directory of exactly this mode. Not synced.
+
+    Args:
+        path: Which one; the directory above exists.
+        mode: Its mode, whatever the umask.
+        inherit: Whether root gives it to the owner of the directory above (`belong`).
+
+    Returns:
+        False where a directory is there already; it is left as it is.
+    """
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
         if path.is_symlink() or not path.is_dir():
             raise
         return False
+    if inherit:
+        belong(path)
     os.chmod(path, mode)
     return True
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from modelrepo.errors import BusyError, IntegrityError
+from modelrepo.fs import durable
 
 _POLL_SECONDS = 0.02
 
@@ -83,6 +84,7 @@ class WriterLock:
                 hint="try again, or wait longer with --lock-timeout",
             ) from None
         try:
+            durable.belong(path)  # filelock makes the file where somebody removed it
             held.check()
             yield held
         finally:

@@ -97,7 +97,7 @@ def _refuse_history(layout: Layout) -> None:
 def _make_parents(path: Path, existing: Path) -> None:
     missing = [place for place in (path, *path.parents) if place != existing and existing in place.parents]
     for place in reversed(missing):
-        if durable.make_directory(place, 0o755):
+        if durable.make_directory(place, 0o755, inherit=False):
             durable.sync_directory(place.parent)
 
 
