@@ -5,6 +5,7 @@ Signals are heard from the first line on, and so this file imports the rest of t
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -67,6 +68,8 @@ def run(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    # Looking for pydantic's plugins in every installed package takes longer than a promote; none is wanted here.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     import typer
 
     from modelrepo.cli import exits

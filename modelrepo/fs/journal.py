@@ -81,6 +81,11 @@ class Journal:
         """Whether the file is known to end where the last record ends: no line of a failed append is left."""
         return self._whole and self._size == self._end
 
+    @property
+    def has_rest(self) -> bool:
+        """Whether bytes of a failed append are left behind the last record."""
+        return self._size > self._end
+
     def rewrite(self) -> None:
         """Write again what follows the start of the last closed record, and sync it, unless this writer has done so."""
         if not self._synced:

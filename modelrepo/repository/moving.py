@@ -5,6 +5,7 @@ Read link and stack → intent → rename a new link over the old one, sync the 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 
@@ -302,11 +303,15 @@ def _unchanged(writer: Writer, move: Move) -> MoveResult:
     behind = writer.views_behind.get(move.channel)
     if behind is None:
         return move.result()
+    durable_now = False
+    with contextlib.suppress(OSError):
+        writer.settle()
+        durable_now = True
     raise UnconfirmedError(
         f"{move.channel} names {move.to} already, but its view does not: {told(behind, 'let it follow')}",
-        durable=True,
+        durable=durable_now,
         view=False,
-        recorded=True,
+        recorded=durable_now,
         hint="mend the cause; the next writing command lets the view follow",
         partial=move.result(),
     )
@@ -314,19 +319,20 @@ def _unchanged(writer: Writer, move: Move) -> MoveResult:
 
 def _finish(writer: Writer, intent: Record, move: Move) -> MoveResult:
     """What comes behind the commit: each step is tried, and what failed is said together."""
-    durable_now = view = recorded = True
-    trouble: list[str] = []
+    durable_now, view, recorded, trouble = True, True, True, list[str]()
     try:
         durable.sync_directory(writer.layout.root)
     except OSError as error:
-        durable_now = recorded = False  # the intent stays open: what the disk has, only the next look can tell
+        durable_now = False
         trouble.append(told(error, "sync the link to the disk"))
     try:
         writer.follow(move.channel, move.to)
     except OSError as error:
         view = False
         trouble.append(told(error, "let the TensorFlow Serving view follow"))
-    if durable_now:
+    if trouble:
+        recorded = False  # the intent stays open, so that the next writer looks at all of it again
+    else:
         try:
             writer.close(intent, "done")
         except (OSError, IntegrityError) as error:

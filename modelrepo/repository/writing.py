@@ -99,12 +99,14 @@ class Writer:
         except OSError as error:
             if self._journal.is_whole:
                 raise
+            stands = self._journal.has_rest
+            how = "stands in the journal" if stands else "was taken back, but nobody knows what is on the disk"
             raise UnconfirmedError(
-                f"the {action} stands in the journal, but {from_os(error, 'sync it').message}",
+                f"the {action} {how}: {from_os(error, 'sync it').message}",
                 durable=False,
                 view=None,
-                recorded=True,
-                hint="mend the cause; the next writing command writes it anew",
+                recorded=stands,
+                hint="mend the cause, look at `modelrepo status`, and say it again if need be",
             ) from error
 
     def settle(self) -> None:
@@ -139,8 +141,10 @@ class Writer:
         own_directories(self.layout)
         durable.sync_directory(self.layout.root)
         tree = read_tree(self.layout)
+        unfinished = None
         if self._state.open is not None:
             intent = self._state.open
+            unfinished = intent.channel
             if intent.action == "cleanup":
                 durable.sync_directory(self.layout.trash)
             verdict = judge(intent, reading.evidence(self.layout, tree, intent))
@@ -162,16 +166,21 @@ class Writer:
         for name, version in tree.channels().items():
             if version in self._state.stored and version is not None:
                 try:
-                    self.follow(name, version)
+                    self.follow(name, version, anew=name == unfinished)
                 except OSError as error:  # `status` and `verify` name it; other channels have nothing to do with it
                     self.views_behind[name] = error
         ballast.replenish(self.layout.ballast)
 
-    def follow(self, channel: str, version: Version) -> None:
+    def follow(self, channel: str, version: Version, *, anew: bool = False) -> None:
         """Let a channel's view name its target, and sync it.
 
         The view is never empty and never dangling: the new number is on the disk before the old one goes; a first view
         appears whole.
+
+        Args:
+            channel: Which channel.
+            version: Its target.
+            anew: Sync the view also where it is right already: whoever made it may have failed to.
         """
         path = self.layout.view(channel)
         view = read_view(self.layout, channel)
@@ -187,8 +196,10 @@ class Writer:
         stale = view.versions - {version}
         for old in stale:
             durable.remove_link(path / str(old.number))
-        if stale:
+        if stale or anew:
             durable.sync_directory(path)
+        if anew:
+            durable.sync_directory(path.parent)
 
     def _first_view(self, path: Path, name: str, version: Version) -> None:
         def build() -> None:

@@ -621,7 +621,7 @@ def test_a_view_that_does_not_follow_is_said_and_mended_by_the_next_writer(fille
     (filled.root / "serving" / "canary").write_text("in the way")
     with pytest.raises(UnconfirmedError) as caught:
         filled.promote("v2", channel="canary")
-    assert (caught.value.durable, caught.value.view, caught.value.recorded) == (True, False, True)
+    assert (caught.value.durable, caught.value.view, caught.value.recorded) == (True, False, False)
     assert filled.history(limit=1)[0].channel == "canary"
     assert [problem.path for problem in filled.status().problems if not problem.note] == ["serving/canary"]
     (filled.root / "serving" / "canary").unlink()
