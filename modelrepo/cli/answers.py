@@ -63,13 +63,16 @@ def page(lines: Iterable[str]) -> str:
     return "\n".join(map(printable, lines))
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+def table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = (), whole: Sequence[int] = ()
+) -> str:
     """Lay out rows in columns, folded to the terminal's width; in a pipe nothing is folded or cut.
 
     Args:
         headings: The columns' names.
         rows: The cells.
         right: Which columns hold numbers.
+        whole: Which columns are never folded.
     """
     from rich.console import Console
     from rich.table import Table
@@ -78,7 +81,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequenc
     terminal = sys.stdout is not None and sys.stdout.isatty()
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for index, heading in enumerate(headings):
-        grid.add_column(heading, justify="right" if index in right else "left", overflow="fold")
+        grid.add_column(heading, justify="right" if index in right else "left", overflow="fold", no_wrap=index in whole)
     for row in rows:
         grid.add_row(*(Text(printable(cell)) for cell in row))
     page = io.StringIO()
@@ -110,6 +113,7 @@ def document(result: Value | Sequence[Value] | None, error: ModelRepoError | Non
             "expected": error.expected,
             "got": error.got,
             "hint": error.hint,
+            "items": list(error.items),
         }
     return json.dumps(body, indent=2, ensure_ascii=True, allow_nan=False)
 

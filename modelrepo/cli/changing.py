@@ -17,6 +17,12 @@ from modelrepo.repository import results
 
 T = TypeVar("T")
 
+#: Kinds of findings that `verify --repair` can do something about.
+MENDABLE = {
+    *("view", "journal-torn", "journal-damaged", "unfinished", "unrecorded", "directory-missing"),
+    *("mode", "link-form"),
+}
+
 RefArgument = Annotated[
     str, typer.Argument(metavar="REF", help="v7, 7, a channel, latest~1, newest, or sha256: with 8 or more digits.")
 ]
@@ -130,7 +136,7 @@ def push(
         init=init_first,
         **arguments,
     )
-    return Answer(outcome, render.push(outcome), (str(outcome.version),), outcome.warnings, error)
+    return Answer(outcome, render.push(outcome, asked=promote), (str(outcome.version),), outcome.warnings, error)
 
 
 @command("promote")
@@ -227,10 +233,17 @@ def verify(
     if not result.ok:
         bad = [problem for problem in result.findings if not problem.note and not problem.repaired]
         what = f"{len(bad)} problem{'s' if len(bad) > 1 else ''}"
-        hint = "`modelrepo verify --repair` mends what can be mended without a guess" if not repair else None
+        mendable = not repair and any(problem.kind in MENDABLE for problem in bad)
+        hint = (
+            "`modelrepo verify --repair` mends what can be mended without a guess"
+            if mendable
+            else "push a damaged model again; `modelrepo promote REF` points a channel at a sound version"
+        )
         error = IntegrityError(f"{run.root} is not as it should be: {what}", kind="problems-found", hint=hint)
         if all(problem.kind == "held" for problem in bad):
             error = BusyError(f"not all of {run.root} could be checked", kind="held", hint="try again")
+    if error is not None and run.quiet:
+        error.items = tuple(render.problem(problem) for problem in bad)
     damaged = {problem.path.split("/")[0] for problem in result.findings if not problem.note and not problem.repaired}
     brief = tuple(str(version) for version in result.versions if str(version) in damaged)
     return Answer(result, render.verify(result), brief, error=error)

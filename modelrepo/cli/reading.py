@@ -114,5 +114,5 @@ def serving_configuration(
     from modelrepo.repository.many import serving_config
 
     result = serving_config([Repository(root) for root in roots or [run.root]], name=name, base_path=base_path)
-    notes = () if result.models else ("no channel has a view yet: promote a version first",)
+    notes = tuple(f"{root} has no channel to serve yet: promote a version first" for root in result.without)
     return Answer(result, result.config.rstrip("\n"), tuple(result.models), notes)

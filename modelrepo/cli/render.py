@@ -42,7 +42,7 @@ def init(result: results.InitResult) -> str:
     return printable(f"{result.repo} is a repository already; nothing changed")
 
 
-def push(result: results.PushResult) -> str:
+def push(result: results.PushResult, *, asked: bool = False) -> str:
     """What is stored, whether it loads, and what became of the promote."""
     facts = f"{_count(result.files, 'file')}, {format_size(result.size)}, {result.digest[:_SHORT_DIGEST]}"
     lines = [f"pushed {result.version}: {facts}" if result.created else f"{result.version} has this content: {facts}"]
@@ -51,7 +51,8 @@ def push(result: results.PushResult) -> str:
     lines.append(f"  {loaded}; signatures: {names}")
     if result.promoted is not None:
         return f"{page(lines)}\n{move(result.promoted, 'promoted')}"
-    lines.append(f"  to go live: modelrepo promote {result.version}")
+    if result.created and not asked:
+        lines.append(f"  to go live: modelrepo promote {result.version}")
     return page(lines)
 
 
@@ -95,7 +96,7 @@ def versions(rows: Sequence[results.VersionSummary]) -> str:
         )
         for row in rows
     ]
-    return table(("VERSION", "PUSHED (UTC)", "SIZE", "CHANNELS", "LOAD", "ABOUT"), cells, right=(2,))
+    return table(("VERSION", "PUSHED (UTC)", "SIZE", "CHANNELS", "LOAD", "ABOUT"), cells, right=(2,), whole=(0, 1, 2))
 
 
 def details(result: results.VersionDetails) -> str:
@@ -153,12 +154,13 @@ def history(entries: Sequence[results.HistoryEntry]) -> str:
             str(entry.version) if entry.channel is None else f"{entry.channel} {entry.origin or '(new)'} -> {entry.to}"
         )
         cells.append((_time(entry.time), _actor(entry.actor), entry.action, what, entry.reason or ""))
-    return table(("TIME (UTC)", "WHO", "ACTION", "WHAT", "WHY"), cells)
+    return table(("TIME (UTC)", "WHO", "ACTION", "WHAT", "WHY"), cells, whole=(0, 2))
 
 
-def _problem(problem: results.Problem) -> str:
-    mark = "repaired" if problem.repaired else "note" if problem.note else "PROBLEM"
-    return f"{mark}: {problem.path}: {problem.detail} [{problem.kind}]"
+def problem(found: results.Problem) -> str:
+    """One finding, in one line."""
+    mark = "repaired" if found.repaired else "note" if found.note else "PROBLEM"
+    return f"{mark}: {found.path}: {found.detail} [{found.kind}]"
 
 
 def status(result: results.Status) -> str:
@@ -173,14 +175,14 @@ def status(result: results.Status) -> str:
         lines.append("  no channel yet: `modelrepo promote REF` makes `latest`")
     if result.pinned:
         lines.append("  pinned: " + ", ".join(map(str, result.pinned)))
-    lines += [_problem(problem) for problem in result.problems]
+    lines += [problem(each) for each in result.problems]
     lines += ["journal head:", f"  {result.journal_head or 'unreadable'}"]
     return page(lines)
 
 
 def verify(result: results.VerifyResult) -> str:
     """The findings, then one line."""
-    lines = [_problem(problem) for problem in result.findings]
+    lines = [problem(each) for each in result.findings]
     checked = _count(len(result.versions), "version")
     lines.append(f"{checked} checked: " + ("all is as it should be" if result.ok else "not as it should be"))
     return page(lines)

@@ -88,7 +88,7 @@ def parse_config(data: bytes, where: str) -> Config:
     Raises:
         IntegrityError: They cannot be read, hold an unknown key or a wrong value, or are of a newer format.
     """
-    hint = f"correct {where} by hand; `docs/design.md` lists its keys"
+    hint = "correct it by hand: format = 1; [retention] keep_last, keep_rollback, min_age, grace; [gates] breaking"
     try:
         fields = tomllib.loads(data.decode())
     except (ValueError, RecursionError) as error:  # tomllib's own error, no UTF-8, absurd numbers, absurd nesting

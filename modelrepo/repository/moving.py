@@ -323,16 +323,14 @@ def _finish(writer: Writer, intent: Record, move: Move) -> MoveResult:
     try:
         durable.sync_directory(writer.layout.root)
     except OSError as error:
-        durable_now = False
+        durable_now = recorded = False  # the intent stays open: what the disk has, only the next look can tell
         trouble.append(told(error, "sync the link to the disk"))
     try:
         writer.follow(move.channel, move.to)
     except OSError as error:
         view = False
         trouble.append(told(error, "let the TensorFlow Serving view follow"))
-    if trouble:
-        recorded = False  # the intent stays open, so that the next writer looks at all of it again
-    else:
+    if durable_now:
         try:
             writer.close(intent, "done")
         except (OSError, IntegrityError) as error:

@@ -194,7 +194,7 @@ def _push_again(writer: Writer, version: Version, staged: _Staged, options: Opti
     writer.record_change("push-again", version=version, digest=manifest.digest)
     ignored = [word for word in ("message", "labels", "metrics") if getattr(options, word)]
     if ignored:
-        warnings.append(f"{version} has this content already: the new {' and '.join(ignored)} were not stored")
+        warnings.append(f"{version} has this content already; not stored of this push: {', '.join(ignored)}")
     result = _result(manifest, warnings, created=False)
     return result.model_copy(update={"load": "passed"}) if staged.loaded is not None else result
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +12,16 @@ from modelrepo.core.layout import Layout
 from modelrepo.core.manifest import MAX_MANIFEST_BYTES, Manifest, parse_manifest
 from modelrepo.core.refs import NumberRef, Ref, Version, looks_like_path, parse_ref
 from modelrepo.core.serving import model_name, server_config
-from modelrepo.errors import IntegrityError, ModelRepoError, NotFoundError, RequestError, SourceError, from_os
+from modelrepo.errors import IntegrityError, ModelRepoError, NotFoundError, RequestError, SourceError, from_os, told
 from modelrepo.fs import source
 from modelrepo.fs.look import read_file, room
+from modelrepo.repository import moving, verifying
 from modelrepo.repository import snapshot as reading
-from modelrepo.repository import verifying
 from modelrepo.repository.results import (
     HistoryEntry,
     Inspection,
     PathResult,
+    Problem,
     ServingConfig,
     Status,
     VersionDetails,
@@ -178,9 +179,18 @@ def status(layout: Layout) -> Status:
         size=sum(facts.size for facts in stored),
         free=room(layout.root)[0],
         pinned=tuple(sorted(snapshot.state.pins)),
-        problems=tuple(verifying.structure(snapshot, chain=False)),
+        problems=(*verifying.structure(snapshot, chain=False), *_damaged(snapshot)),
         journal_head=snapshot.head,
     )
+
+
+def _damaged(snapshot: Snapshot) -> Iterator[Problem]:
+    """What the channels name must be there, with the right sizes; only `verify` reads the bytes."""
+    for version in sorted({target for target in snapshot.channels.values() if target is not None}):
+        try:
+            moving.check_sizes(snapshot, version)
+        except (IntegrityError, OSError) as error:
+            yield Problem(kind="version-damaged", path=str(version), detail=told(error, "look at it"))
 
 
 def _below(snapshot: Snapshot, channel: str) -> Version | None:
@@ -258,6 +268,7 @@ def serving_config(layouts: Sequence[Layout], name: str | None, base_path: str |
     if name is not None and len(layouts) > 1:
         raise RequestError("--name is for one repository", kind="name-ambiguous", got=f"{len(layouts)} repositories")
     models: dict[str, str] = {}
+    without: list[str] = []
     for layout in layouts:
         snapshot = reading.take(layout)
         model = name if name is not None else layout.root.name
@@ -266,6 +277,7 @@ def serving_config(layouts: Sequence[Layout], name: str | None, base_path: str |
         base = base_path.rstrip("/") if base_path is not None else str(layout.root)
         if base_path is not None and len(layouts) > 1:
             base = f"{base}/{layout.root.name}"
+        before = len(models)
         for channel in snapshot.channels:
             view = snapshot.views.get(channel)
             if view is None or not view.versions:
@@ -274,4 +286,6 @@ def serving_config(layouts: Sequence[Layout], name: str | None, base_path: str |
             if served in models:
                 raise RequestError(f"two channels would be served as {served}", kind="name-ambiguous", got=served)
             models[served] = f"{base}/{layout.serving.name}/{channel}"
-    return ServingConfig(config=server_config(models.items()), models=models)
+        if len(models) == before:
+            without.append(str(layout.root))
+    return ServingConfig(config=server_config(models.items()), models=models, without=tuple(without))

@@ -255,7 +255,14 @@ class VerifyResult(Value):
 
 
 class ServingConfig(Value):
-    """A ModelServerConfig in protobuf's text format."""
+    """A ModelServerConfig in protobuf's text format.
+
+    Attributes:
+        config: The text.
+        models: Each model's name and base path.
+        without: The repositories that have no channel to serve yet.
+    """
 
     config: str
     models: dict[str, str]
+    without: tuple[str, ...] = ()

@@ -100,9 +100,12 @@ class Snapshot:
     def pops(self, channel: str, steps: int) -> int:
         """How many targets so many rollbacks take off a channel's stack.
 
-        A link that names no version stands above the stack: the first step leads back to the recorded target.
+        A link that names no version stands above the stack: the first step leads back to the recorded target, unless
+        that is what the link names, and is gone.
         """
-        return steps - 1 if steps and self.channels.get(channel) is None else steps
+        stack = self.stack(channel)
+        above = self.channels.get(channel) is None and stack[-1:] and stack[-1] in self.present
+        return steps - 1 if steps and above else steps
 
     def manifest(self, version: Version) -> Manifest:
         """A version's manifest.
@@ -183,7 +186,7 @@ class Snapshot:
             raise NotFoundError(
                 f"{version} is a directory here, but modelrepo did not make it",
                 kind="version-foreign",
-                hint=f"push it: `modelrepo push` from outside the repository, then remove {version} by hand",
+                hint="move it out of the repository; if it is a model, push it from there",
             )
         if version in self.state.stored:
             raise IntegrityError(
@@ -225,7 +228,7 @@ class Snapshot:
                 f"there is no channel {channel}",
                 kind="channel-missing",
                 got=f"channels: {known}",
-                hint=f"`modelrepo promote REF --channel {channel}` makes it",
+                hint=self._meant(channel),
             )
         target = self.channels[channel]
         if back:
@@ -248,6 +251,16 @@ class Snapshot:
                 hint=f"`modelrepo promote REF --channel {channel}` points it at a version",
             )
         return target
+
+    def _meant(self, name: str) -> str:
+        import difflib
+
+        near = difflib.get_close_matches(name, self.channels, n=1)
+        return (
+            f"did you mean {near[0]}?"
+            if near
+            else "`modelrepo status` shows the channels, `modelrepo list` the versions"
+        )
 
     def require_journal(self) -> None:
         """Refuse to go on where history matters and cannot be read.

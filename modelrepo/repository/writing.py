@@ -141,10 +141,9 @@ class Writer:
         own_directories(self.layout)
         durable.sync_directory(self.layout.root)
         tree = read_tree(self.layout)
-        unfinished = None
+        last = self._parsed.lines[-1].record.channel
         if self._state.open is not None:
             intent = self._state.open
-            unfinished = intent.channel
             if intent.action == "cleanup":
                 durable.sync_directory(self.layout.trash)
             verdict = judge(intent, reading.evidence(self.layout, tree, intent))
@@ -166,7 +165,7 @@ class Writer:
         for name, version in tree.channels().items():
             if version in self._state.stored and version is not None:
                 try:
-                    self.follow(name, version, anew=name == unfinished)
+                    self.follow(name, version, anew=name == last)
                 except OSError as error:  # `status` and `verify` name it; other channels have nothing to do with it
                     self.views_behind[name] = error
         ballast.replenish(self.layout.ballast)

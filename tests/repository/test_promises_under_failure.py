@@ -818,7 +818,7 @@ def test_a_first_view_whose_last_sync_finds_the_disk_full_is_right_and_says_why(
     assert failed
     assert (result.to, result.changed) == (Version(1), True)
     if said is not None:
-        assert (said.durable, said.view, said.recorded) == (True, False, False)
+        assert (said.durable, said.view, said.recorded) == (True, False, True)
         assert "No space left on device" in said.message  # and not what a second try met
     assert view(filled) == {"1": "../../v1"}
     assert (filled.root / "serving" / "latest" / "1" / "saved_model.pb").is_file()
