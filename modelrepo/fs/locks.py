@@ -16,6 +16,7 @@ from typing import Self
 
 from modelrepo.errors import BusyError, IntegrityError
 from modelrepo.fs import durable
+from modelrepo.fs.processes import named
 
 _POLL_SECONDS = 0.02
 
@@ -147,21 +148,10 @@ def holders(path: Path) -> list[str]:
         return []
     inode = str(status.st_ino)
     processes = sorted({int(line[4]) for line in lines if _holds(line, inode)})
-    return [f"process {process}{_command(process)}" for process in processes if process > 0]
+    return [named(process) for process in processes if process > 0]
 
 
 def _holds(line: list[str], inode: str) -> bool:
     # "1: FLOCK  ADVISORY  WRITE 123 00:2a:4711 0 EOF"; a waiting one has "->" behind the number. The device is not
     # compared: on btrfs and overlay it differs from what stat says, and a wrong guess only names one process too many.
     return len(line) > 5 and line[1] == "FLOCK" and line[5].rpartition(":")[2] == inode
-
-
-def _command(process: int) -> str:
-    try:
-        with open(f"/proc/{process}/cmdline", "rb") as file:
-            words = file.read(4096).split(b"\0")
-    except OSError:
-        return ""
-    text = b" ".join(words).decode(errors="replace").strip()
-    printable = "".join(character if character.isprintable() else "?" for character in text)
-    return f" ({printable[:120]})" if printable else ""
