@@ -6,6 +6,7 @@ Signals are heard from the first line on, and so this file imports the rest of t
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import signal
 import sys
@@ -105,8 +106,10 @@ def _run(arguments: list[str]) -> int:
 def _invoke(arguments: list[str]) -> object:
     import typer
 
-    from modelrepo.cli import changing, reading  # noqa: F401 - they declare the commands
     from modelrepo.cli.app import app
+
+    for module in ("storing", "releasing", "asking"):  # they declare the commands, in the order of `--help`
+        importlib.import_module(f"modelrepo.cli.{module}")
 
     return typer.main.get_command(app).main(args=arguments, prog_name="modelrepo", standalone_mode=False)
 

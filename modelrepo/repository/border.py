@@ -13,6 +13,8 @@ from modelrepo.errors import RequestError, from_os
 
 #: With less, Python and TensorFlow themselves do not start, and the model would be blamed.
 LEAST_MEMORY = 256 * 1024**2
+#: How long a load may take unless the caller says otherwise.
+LOAD_TIMEOUT = timedelta(minutes=5)
 
 
 @contextlib.contextmanager

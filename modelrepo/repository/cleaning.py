@@ -6,19 +6,15 @@ A plan is a proposal. Each version is decided about again under the lock, held e
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from modelrepo.core.config import Retention
 from modelrepo.core.layout import Layout
 from modelrepo.core.refs import Version
 from modelrepo.core.retention import LEASED, UNDELETABLE
-from modelrepo.errors import IntegrityError, ModelRepoError, SystemRefusedError, UnconfirmedError, from_os, told
-from modelrepo.fs import ballast, durable, locks
-from modelrepo.repository import planning
+from modelrepo.errors import ModelRepoError, SystemRefusedError, UnconfirmedError, from_os
+from modelrepo.fs import locks
+from modelrepo.repository import deleting, planning
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import CleanupResult, Kept, Problem
 from modelrepo.repository.snapshot import Snapshot
@@ -56,9 +52,9 @@ def cleanup(layout: Layout, rules: dict[str, object], *, dry_run: bool, timeout:
         snapshot = writer.snapshot()
         planning.require_consistent(snapshot)
         retention = _rules(snapshot, rules)
-        rubbish = take_abandoned(writer, run.trouble)
+        rubbish = deleting.take_abandoned(writer, run.trouble)
         run.problems = _foreign(snapshot)
-    run.leftovers = len(empty_trash(layout, rubbish, run.trouble))
+    run.leftovers = len(deleting.empty_trash(layout, rubbish, run.trouble))
     # Looking at all files and processes takes time, and needs no lock: each version is decided about again.
     run.proposal = planning.plan(reading.take(layout), retention)
     try:
@@ -85,7 +81,7 @@ def _go(layout: Layout, version: Version, retention: Retention, timeout: float, 
         run.trouble.append(error)
         run.stayed[version] = (UNDELETABLE,)
         return
-    if empty_trash(layout, names, run.trouble):
+    if deleting.empty_trash(layout, names, run.trouble):
         run.freed += run.sizes[version]
     elif names:
         run.left.append(version)
@@ -174,101 +170,9 @@ def _remove(writer: Writer, version: Version, rules: Retention, run: _Run) -> li
     run.sizes[version] = snapshot.state.stored[version].size
     with hold:
         try:
-            _to_trash(writer, snapshot, version, name)
+            deleting.to_trash(writer, snapshot, version, name, "cleanup")
         except UnconfirmedError:
             run.removed.append(version)  # it is gone all the same
             raise
     run.removed.append(version)
     return [name]
-
-
-def _to_trash(writer: Writer, snapshot: Snapshot, version: Version, name: str) -> None:
-    layout = writer.layout
-    directory, trash = layout.version(version), layout.trash / name
-    intent = writer.record("intent", "cleanup", version=version, token=name)
-    try:
-        with contextlib.suppress(IntegrityError):  # a damaged manifest is no reason to keep damaged bytes
-            snapshot.manifest_bytes(version)  # which checks them
-            ballast.with_room(layout.ballast, lambda: _keep_manifest(writer, version))
-        writer.lock.check()
-        durable.rename_new(directory, trash)
-    except IntegrityError:  # the lock is not ours any more: nothing was moved
-        writer.give_up(intent)
-        raise
-    except OSError as error:
-        if directory.exists():
-            writer.give_up(intent)
-            raise from_os(error, f"take {version} out of sight") from error
-    durable_now = False
-    try:
-        durable.sync_directory(layout.trash)
-        durable.sync_directory(layout.root)
-        durable_now = True
-        writer.close(intent, "done")
-    except (OSError, IntegrityError) as error:
-        raise UnconfirmedError(
-            f"{version} is gone, but {told(error, 'confirm it')}",
-            durable=durable_now,
-            view=None,
-            recorded=False,
-            hint="mend the cause; the next writing command completes it",
-        ) from error
-
-
-def _keep_manifest(writer: Writer, version: Version) -> None:
-    """Let the manifest outlive its version: by another name, which needs no room; by a copy where that cannot be."""
-    source, kept = writer.layout.manifest(version), writer.layout.removed_manifest(version)
-    durable.second_name(source, kept, writer.temporary())
-
-
-def take_abandoned(writer: Writer, trouble: list[ModelRepoError]) -> list[str]:
-    """Rename what crashed commands left in staging into the trash; return what may be deleted there.
-
-    Under the lock, so that nobody's temporary link is taken away; a push's directory is taken only where nobody holds
-    it. Everything that lies in the trash now was recorded and synced before: recovery has closed all intents.
-
-    Args:
-        writer: Who holds the lock.
-        trouble: Where to note what could not be taken; the rest is taken all the same.
-    """
-    layout = writer.layout
-    names = sorted(os.listdir(layout.staging))
-    _each(layout.staging, names, trouble, lambda path: durable.rename_new(path, layout.trash / token("staging")))
-    durable.sync_directory(layout.staging)
-    durable.sync_directory(layout.trash)
-    return sorted(os.listdir(layout.trash))
-
-
-def empty_trash(layout: Layout, names: Iterable[str], trouble: list[ModelRepoError]) -> list[str]:
-    """Delete from the trash; return what went. What somebody leases stays until the next cleanup."""
-    return _each(layout.trash, names, trouble, durable.delete_tree)
-
-
-def _each(
-    place: Path, names: Iterable[str], trouble: list[ModelRepoError], action: Callable[[Path], None]
-) -> list[str]:
-    """Do something with each directory that nobody holds, held meanwhile; files and links simply go."""
-    done = []
-    for name in names:
-        path = place / name
-        with _noting(trouble, f"delete {path}"):
-            if path.is_symlink() or not path.is_dir():
-                durable.remove_file(path)
-                continue
-            hold = locks.take(path, exclusive=True)
-            if hold is not None:
-                with hold:
-                    action(path)
-                done.append(name)
-    return done
-
-
-@contextlib.contextmanager
-def _noting(trouble: list[ModelRepoError], doing: str) -> Iterator[None]:
-    """Note that something could not be done, and go on; what is gone already is fine."""
-    try:
-        yield
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        trouble.append(from_os(error, doing))

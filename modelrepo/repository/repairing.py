@@ -19,7 +19,7 @@ from modelrepo.fs import copying, durable, machine
 from modelrepo.fs.journal import MAX_JOURNAL_BYTES
 from modelrepo.fs.locks import WriterLock
 from modelrepo.fs.look import Found, mode_of, read_file, read_tree, used_numbers, walk
-from modelrepo.repository import cleaning, opening, verifying
+from modelrepo.repository import deleting, opening, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import Problem
 from modelrepo.repository.snapshot import Snapshot
@@ -37,9 +37,9 @@ def repair(layout: Layout, timeout: float | None) -> tuple[Problem, ...]:
         mended += _links(writer)
         mended += _modes(writer.snapshot())
         trouble: list[ModelRepoError] = []
-        rubbish = cleaning.take_abandoned(writer, trouble)
+        rubbish = deleting.take_abandoned(writer, trouble)
     after = verifying.problems(reading.take(layout))
-    cleaning.empty_trash(layout, rubbish, trouble)
+    deleting.empty_trash(layout, rubbish, trouble)
     mended += [problem for problem in before if problem not in after]
     mended += [
         Problem(kind="leftover", path=f"{STATE}/{layout.trash.name}/{name}", detail="of a crashed command: deleted")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import subprocess
@@ -18,12 +19,12 @@ from modelrepo import Repository, Version, __version__
 COMMANDS = [
     "init",
     "push",
+    "verify",
+    "cleanup",
     "promote",
     "rollback",
     "pin",
     "unpin",
-    "cleanup",
-    "verify",
     "list",
     "show",
     "inspect",
@@ -91,9 +92,7 @@ def test_every_name_of_all_has_the_type_that_it_promises(tmp_path: Path) -> None
 
 
 def test_every_method_of_repository_says_what_it_takes_and_gives() -> None:
-    methods = {
-        name: member for name, member in vars(Repository).items() if callable(member) and not name.startswith("_")
-    }
+    methods = {name: member for name, member in inspect.getmembers(Repository, callable) if not name.startswith("_")}
     assert {"init", "push", "promote", "rollback", "cleanup", "verify", "list", "show", "status"} <= set(methods)
     for name, method in methods.items():
         assert "return" in get_type_hints(method), name

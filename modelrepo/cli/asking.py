@@ -10,7 +10,7 @@ import typer
 from modelrepo.cli import render
 from modelrepo.cli.answers import Answer
 from modelrepo.cli.app import Run, command
-from modelrepo.cli.changing import MemoryOption, RefArgument, TimeoutOption, pairs
+from modelrepo.cli.options import MemoryOption, RefArgument, TimeoutOption, pairs
 from modelrepo.core.refs import looks_like_path
 from modelrepo.core.units import parse_duration, parse_size
 from modelrepo.errors import IntegrityError, NoRepositoryError, NotFoundError, RequestError

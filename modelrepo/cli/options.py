@@ -1,0 +1,62 @@
+"""Options and arguments that several commands take, and how their words are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+import typer
+
+from modelrepo.errors import ModelRepoError, RequestError
+
+T = TypeVar("T")
+
+RefArgument = Annotated[
+    str, typer.Argument(metavar="REF", help="v7, 7, a channel, latest~1, newest, or sha256: with 8 or more digits.")
+]
+ChannelOption = Annotated[str, typer.Option("--channel", metavar="C", help="Which channel.")]
+ReasonOption = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="What the history says about it.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")]
+TimeoutOption = Annotated[
+    str, typer.Option("--load-timeout", metavar="DURATION", help="How long TensorFlow may take to load it.")
+]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option("--load-memory", metavar="SIZE", help="Memory for the load (4 GiB and 3 times the model)."),
+]
+BreakingOption = Annotated[bool, typer.Option("--allow-breaking", help="Let it break callers of the present target.")]
+
+
+def pairs(words: list[str], option: str, read: Callable[[str], T]) -> dict[str, T]:
+    """Read `key=value` words."""
+    found: dict[str, T] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise RequestError(f"{option} needs key=value", kind="pair-malformed", got=ascii(word))
+        if key in found:
+            raise RequestError(f"{option} {key} is given twice", kind="pair-malformed", got=ascii(word))
+        found[key] = read(value)
+    return found
+
+
+def number(text: str) -> float:
+    """Read a number; whether it is finite, the library decides."""
+    try:
+        return float(text)
+    except ValueError:
+        raise RequestError(
+            f"{text!a} is not a number", kind="metric-malformed", expected="a finite number", got=ascii(text)
+        ) from None
+
+
+def attempt(
+    operation: Callable[..., T], expected: type[T], *words: object, **options: object
+) -> tuple[T, ModelRepoError | None]:
+    """Call an operation; where it failed but had done something, return that with the error."""
+    try:
+        return operation(*words, **options), None
+    except ModelRepoError as error:
+        if isinstance(error.partial, expected):
+            return error.partial, error
+        raise

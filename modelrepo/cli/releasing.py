@@ -1,0 +1,65 @@
+"""The commands that move channels, and that say what a version is worth: `promote`, `rollback`, `pin`, `unpin`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from modelrepo.cli import render
+from modelrepo.cli.answers import Answer
+from modelrepo.cli.app import LockOption, Run, command
+from modelrepo.cli.options import (
+    BreakingOption,
+    ChannelOption,
+    DryRunOption,
+    ReasonOption,
+    RefArgument,
+)
+from modelrepo.core.refs import LATEST
+
+
+@command("promote")
+def promote(
+    run: Run,
+    ref: RefArgument,
+    channel: ChannelOption = LATEST,
+    allow_breaking: BreakingOption = False,
+    reason: ReasonOption = None,
+    dry_run: DryRunOption = False,
+    lock_timeout: LockOption = None,
+) -> Answer:
+    """Move a channel to a version."""
+    result = run.repository(lock_timeout).promote(
+        ref, channel=channel, allow_breaking=allow_breaking, reason=reason, dry_run=dry_run
+    )
+    return Answer(result, render.move(result, "promoted", dry_run=dry_run), (str(result.to),), result.warnings)
+
+
+@command("rollback")
+def rollback(
+    run: Run,
+    channel: ChannelOption = LATEST,
+    steps: Annotated[int | None, typer.Option("--steps", metavar="N", help="How many targets back (1).")] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="REF", help="Back to where it named this version.")] = None,
+    reason: ReasonOption = None,
+    dry_run: DryRunOption = False,
+    lock_timeout: LockOption = None,
+) -> Answer:
+    """Move a channel back to where it was before."""
+    result = run.repository(lock_timeout).rollback(channel=channel, steps=steps, to=to, reason=reason, dry_run=dry_run)
+    return Answer(result, render.move(result, "rolled back", dry_run=dry_run), (str(result.to),), result.warnings)
+
+
+@command("pin")
+def pin(run: Run, ref: RefArgument, reason: ReasonOption = None, lock_timeout: LockOption = None) -> Answer:
+    """Keep a version for ever."""
+    result = run.repository(lock_timeout).pin(ref, reason=reason)
+    return Answer(result, render.pin(result), (str(result.version),))
+
+
+@command("unpin")
+def unpin(run: Run, ref: RefArgument, lock_timeout: LockOption = None) -> Answer:
+    """Keep a version no longer than retention says."""
+    result = run.repository(lock_timeout).unpin(ref)
+    return Answer(result, render.pin(result), (str(result.version),))

@@ -1,0 +1,161 @@
+"""The commands that take in, check and delete: `init`, `push`, `verify`, `cleanup`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from modelrepo.cli import render
+from modelrepo.cli.answers import Answer
+from modelrepo.cli.app import LockOption, Run, command
+from modelrepo.cli.options import (
+    BreakingOption,
+    DryRunOption,
+    MemoryOption,
+    ReasonOption,
+    TimeoutOption,
+    attempt,
+    number,
+    pairs,
+)
+from modelrepo.core.refs import LATEST
+from modelrepo.core.units import parse_duration, parse_size
+from modelrepo.errors import BusyError, IntegrityError, ModelRepoError, RequestError
+from modelrepo.repository import results
+
+#: Kinds of findings that `verify --repair` can do something about.
+MENDABLE = {
+    *("view", "journal-torn", "journal-damaged", "unfinished", "unrecorded", "directory-missing"),
+    *("mode", "link-form"),
+}
+
+
+@command("init")
+def init(run: Run, lock_timeout: LockOption = None) -> Answer:
+    """Make a repository in a missing or empty directory."""
+    result = run.repository(lock_timeout).init()
+    return Answer(result, render.init(result), (result.repo,))
+
+
+@command("push")
+def push(
+    run: Run,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The SavedModel's directory.")],
+    message: Annotated[
+        str | None, typer.Option("-m", "--message", metavar="TEXT", help="What to say about it.")
+    ] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", metavar="K=V", help="A word for programs.")] = None,
+    metric: Annotated[list[str] | None, typer.Option("--metric", metavar="K=NUMBER", help="A finite number.")] = None,
+    promote: Annotated[bool, typer.Option("--promote", help="Promote it afterwards.")] = False,
+    channel: Annotated[
+        str | None, typer.Option("--channel", metavar="C", help="Which channel --promote moves (latest).")
+    ] = None,
+    allow_breaking: BreakingOption = False,
+    reason: ReasonOption = None,
+    no_load: Annotated[bool, typer.Option("--no-load", help="Do not let TensorFlow load it first.")] = False,
+    load_timeout: TimeoutOption = "5m",
+    load_memory: MemoryOption = None,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Store what symbolic links inside SOURCE name.")
+    ] = False,
+    links_into: Annotated[
+        list[str] | None, typer.Option("--links-into", metavar="DIR", help="Where such links may lead besides.")
+    ] = None,
+    allow_duplicate: Annotated[
+        bool, typer.Option("--allow-duplicate", help="Store it although a version has the same content.")
+    ] = False,
+    init_first: Annotated[bool, typer.Option("--init", help="Make the repository if there is none.")] = False,
+    lock_timeout: LockOption = None,
+) -> Answer:
+    """Take in a SavedModel as the next version."""
+    if not promote and (channel is not None or allow_breaking or reason is not None):
+        raise RequestError("--channel, --allow-breaking and --reason go with --promote", kind="options-need-promote")
+    repository = run.repository(lock_timeout)
+    arguments = {
+        "labels": pairs(label or [], "--label", str),
+        "metrics": pairs(metric or [], "--metric", number),
+        "load_timeout": parse_duration(load_timeout),
+        "load_memory": None if load_memory is None else parse_size(load_memory),
+    }
+    outcome, error = attempt(
+        repository.push,
+        results.PushResult,
+        source,
+        message=message,
+        load=not no_load,
+        follow_links=follow_links,
+        links_into=links_into or [],
+        allow_duplicate=allow_duplicate,
+        promote=promote,
+        channel=channel or LATEST,
+        allow_breaking=allow_breaking,
+        reason=reason,
+        init=init_first,
+        **arguments,
+    )
+    return Answer(outcome, render.push(outcome, asked=promote), (str(outcome.version),), outcome.warnings, error)
+
+
+@command("verify")
+def verify(
+    run: Run,
+    refs: Annotated[
+        list[str] | None, typer.Argument(metavar="[REF]...", help="Which versions; none for everything.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Read no bytes: sizes, modes, links and journal only.")
+    ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Mend views, journal, modes and leftovers; never model bytes or targets.")
+    ] = False,
+    lock_timeout: LockOption = None,
+) -> Answer:
+    """Check bytes, links and journal against what was promised."""
+    result = run.repository(lock_timeout).verify(refs or [], quick=quick, repair=repair)
+    error: ModelRepoError | None = None
+    if not result.ok:
+        bad = [problem for problem in result.findings if not problem.note and not problem.repaired]
+        what = f"{len(bad)} problem{'s' if len(bad) > 1 else ''}"
+        mendable = not repair and any(problem.kind in MENDABLE for problem in bad)
+        hint = (
+            "`modelrepo verify --repair` mends what can be mended without a guess"
+            if mendable
+            else "push a damaged model again; `modelrepo promote REF` points a channel at a sound version"
+        )
+        error = IntegrityError(f"{run.root} is not as it should be: {what}", kind="problems-found", hint=hint)
+        if all(problem.kind == "held" for problem in bad):
+            error = BusyError(f"not all of {run.root} could be checked", kind="held", hint="try again")
+    if error is not None and run.quiet:
+        error.items = tuple(render.problem(problem) for problem in bad)
+    damaged = {problem.path.split("/")[0] for problem in result.findings if not problem.note and not problem.repaired}
+    brief = tuple(str(version) for version in result.versions if str(version) in damaged)
+    return Answer(result, render.verify(result), brief, error=error)
+
+
+@command("cleanup")
+def cleanup(
+    run: Run,
+    keep_last: Annotated[int | None, typer.Option("--keep-last", metavar="N", help="Keep the newest N.")] = None,
+    keep_rollback: Annotated[
+        int | None, typer.Option("--keep-rollback", metavar="N", help="Keep N rollback targets of each channel.")
+    ] = None,
+    min_age: Annotated[str | None, typer.Option("--min-age", metavar="DURATION", help="Keep what is younger.")] = None,
+    grace: Annotated[
+        str | None, typer.Option("--grace", metavar="DURATION", help="Keep what a channel left less than this ago.")
+    ] = None,
+    dry_run: DryRunOption = False,
+    lock_timeout: LockOption = None,
+) -> Answer:
+    """Delete the versions that retention lets go. Fit for cron: quiet where there was nothing to do."""
+    result, error = attempt(
+        run.repository(lock_timeout).cleanup,
+        results.CleanupResult,
+        keep_last=keep_last,
+        keep_rollback=keep_rollback,
+        min_age=None if min_age is None else parse_duration(min_age),
+        grace=None if grace is None else parse_duration(grace),
+        dry_run=dry_run,
+    )
+    notes = render.cleanup_notes(result) if result.removed and not dry_run else ()
+    return Answer(result, render.cleanup(result), tuple(map(str, result.removed)), notes, error)

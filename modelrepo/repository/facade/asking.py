@@ -1,0 +1,96 @@
+"""The methods that only read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from modelrepo.core.refs import Version, parse_channel
+from modelrepo.repository import results
+from modelrepo.repository.border import LOAD_TIMEOUT, border, counted, memory, parsed, seconds
+from modelrepo.repository.facade.rooted import Rooted
+
+
+class Asking(Rooted):
+    """`list`, `show`, `inspect`, `history`, `status`, `path`, `serving_config`."""
+
+    def show(self, ref: str | Version) -> results.VersionDetails:
+        """One version: its manifest and its state, also after it was deleted."""
+        from modelrepo.repository import querying
+
+        with border("show the version"):
+            return querying.show(self._layout, parsed(ref))
+
+    def inspect(
+        self, target: str, *, load: bool = False, load_timeout: timedelta = LOAD_TIMEOUT, load_memory: int | None = None
+    ) -> results.Inspection:
+        """Read a SavedModel's signatures, tags and ops in a child process.
+
+        Args:
+            target: A ref, or a path: with a `/`, or `.` or `..`.
+            load: Load it too.
+            load_timeout: How long that may take.
+            load_memory: Bytes of memory that may take.
+
+        Raises:
+            SourceError: It is no SavedModel.
+            ModelError: TensorFlow could not load it; `error.partial` holds what was read.
+        """
+        from modelrepo.repository import querying
+
+        with border("inspect the model"):
+            limits = querying.Limits(seconds(load_timeout), memory(load_memory))
+            return querying.inspect(self._layout, target, limits if load else None)
+
+    def history(self, *, channel: str | None = None, limit: int | None = None) -> tuple[results.HistoryEntry, ...]:
+        """What happened, the latest first.
+
+        Args:
+            channel: Only the moves of this channel.
+            limit: At most this many.
+        """
+        from modelrepo.repository import querying
+
+        with border("read the history"):
+            name = None if channel is None else parse_channel(channel)
+            return querying.history(self._layout, name, counted(limit))
+
+    def status(self) -> results.Status:
+        """Channels, where a rollback would lead, space, problems."""
+        from modelrepo.repository import querying
+
+        with border("read the status"):
+            return querying.status(self._layout)
+
+    def path(self, ref: str | Version) -> results.PathResult:
+        """Where a version is. Resolve once and read below that path: a channel may move meanwhile."""
+        from modelrepo.repository import querying
+
+        with border("find the version"):
+            return querying.path(self._layout, parsed(ref))
+
+    def serving_config(self, *, name: str | None = None, base_path: str | None = None) -> results.ServingConfig:
+        """TensorFlow Serving's configuration for the channels of this repository.
+
+        Args:
+            name: The model's name; None for the root's.
+            base_path: The root as the server sees it; None for the root.
+        """
+        from modelrepo.repository import querying
+
+        with border("read the channels"):
+            return querying.serving_config([self._layout], name, base_path)
+
+    def list(
+        self, *, limit: int | None = None, labels: Mapping[str, str] | None = None
+    ) -> tuple[results.VersionSummary, ...]:
+        """The versions, highest number first.
+
+        Args:
+            limit: At most this many.
+            labels: Only versions that carry all of these.
+        """
+        from modelrepo.repository import querying
+
+        with border("list the versions"):
+            return querying.summaries(self._layout, counted(limit), labels or {})

@@ -1,0 +1,153 @@
+"""The methods that take in, check and delete."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from modelrepo.core.refs import LATEST, Version, parse_channel
+from modelrepo.core.values import check_labels, check_metrics, check_text
+from modelrepo.repository import results
+from modelrepo.repository.border import LOAD_TIMEOUT, border, memory, parsed, place, require, said, seconds
+from modelrepo.repository.facade.rooted import Rooted
+from modelrepo.repository.moving import Request
+
+
+class Storing(Rooted):
+    """`init`, `push`, `verify`, `cleanup`."""
+
+    def init(self) -> results.InitResult:
+        """Make the repository in a missing or empty directory; change nothing where it is whole.
+
+        Others see no repository until it is complete.
+
+        Raises:
+            RefusedError: The directory holds something else.
+        """
+        from modelrepo.repository import initializing
+
+        with border("make the repository"):
+            return initializing.init(self._layout, self._timeout)
+
+    def push(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        message: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        load: bool = True,
+        load_timeout: timedelta = LOAD_TIMEOUT,
+        load_memory: int | None = None,
+        follow_links: bool = False,
+        links_into: Sequence[str | os.PathLike[str]] = (),
+        allow_duplicate: bool = False,
+        promote: bool = False,
+        channel: str = LATEST,
+        allow_breaking: bool = False,
+        reason: str | None = None,
+        init: bool = False,
+    ) -> results.PushResult:
+        """Take in a SavedModel as the next version.
+
+        Others see the version whole or not at all. On return it is on the disk.
+
+        Args:
+            source: The SavedModel's directory, only read.
+            message: What to say about it.
+            labels: Words, by key.
+            metrics: Finite numbers, by key.
+            load: Whether TensorFlow must load it first, in a child process.
+            load_timeout: How long that may take.
+            load_memory: Bytes of memory that may take (Linux); None for 4 GiB and three times the model.
+            follow_links: Store what symbolic links inside the source name; without it, links are refused.
+            links_into: Directories outside the source that links may lead into.
+            allow_duplicate: Store it although a version has the same content.
+            promote: Move `channel` to it afterwards.
+            channel: Which channel.
+            allow_breaking: Let `promote` break callers.
+            reason: What the history says of the promote.
+            init: Make the repository first, if there is none.
+
+        Returns:
+            The version that has the content; `created` is False where it was there before.
+
+        Raises:
+            SourceError: It is no SavedModel, cannot be stored, or changed while it was read.
+            ModelError: TensorFlow could not load it.
+            SystemRefusedError: There is no room, or no permission.
+            RefusedError: It was stored, but not promoted; `error.partial` is the result.
+        """
+        from modelrepo.repository import pushing, staging
+
+        promotion = None
+        if promote:
+            promotion = Request(parse_channel(channel), said(reason), allow_breaking, automatic=True)
+        options = pushing.Options(
+            message=None if message is None else check_text(message, "the message"),
+            labels=check_labels(dict(labels or {})),
+            metrics=check_metrics(dict(metrics or {})),
+            load=load,
+            load_seconds=seconds(load_timeout),
+            load_memory=memory(load_memory),
+            links=staging.Links(follow_links, [Path(place(link, "a directory for links")) for link in links_into]),
+            allow_duplicate=allow_duplicate,
+            promotion=promotion,
+            init=init,
+        )
+        with border("push"):
+            return pushing.push(self._layout, Path(place(source, "the source")), options, self._timeout)
+
+    def verify(
+        self, refs: Sequence[str | Version] = (), *, quick: bool = False, repair: bool = False
+    ) -> results.VerifyResult:
+        """Check bytes, links, views and journal against what was promised.
+
+        Args:
+            refs: Only these versions; none for everything.
+            quick: Read no bytes of models.
+            repair: Mend views, the journal, modes, absolute links and dead staging first; never model bytes, never
+                where a link leads.
+
+        Returns:
+            What was found; `ok` says whether anything is left wrong.
+        """
+        from modelrepo.repository import repairing, verifying
+
+        with border("verify"):
+            wanted = [parsed(ref) for ref in refs]
+            repaired = repairing.repair(self._layout, self._timeout) if repair else ()
+            return verifying.verify(self._layout, wanted, quick=quick, repaired=repaired)
+
+    def cleanup(
+        self,
+        *,
+        keep_last: int | None = None,
+        keep_rollback: int | None = None,
+        min_age: timedelta | None = None,
+        grace: timedelta | None = None,
+        dry_run: bool = False,
+    ) -> results.CleanupResult:
+        """Delete the versions that retention lets go, and what crashed commands left behind.
+
+        Args:
+            keep_last: Keep the newest versions; None for the settings'. Likewise the others.
+            keep_rollback: Keep rollback targets of each channel, at least 1.
+            min_age: Keep what is younger.
+            grace: Keep what a channel left less than this ago.
+            dry_run: Only say what would go.
+
+        Raises:
+            IntegrityError: The repository is inconsistent; nothing was deleted.
+            BusyError: Somebody holds the lock.
+        """
+        from modelrepo.repository import cleaning
+
+        require("keep_last", keep_last, 0)
+        require("keep_rollback", keep_rollback, 1)
+        given = {"keep_last": keep_last, "keep_rollback": keep_rollback, "min_age": min_age, "grace": grace}
+        rules: dict[str, object] = {name: value for name, value in given.items() if value is not None}
+        with border("clean up"):
+            return cleaning.cleanup(self._layout, rules, dry_run=dry_run, timeout=self._timeout)
