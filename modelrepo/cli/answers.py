@@ -30,6 +30,7 @@ class Answer:
         brief: What `-q` prints instead, a line each.
         notes: What goes to standard error.
         error: What makes the command fail although it has an answer.
+        code: The exit code that the error has here, where it is not its family's.
         path: A path that is the whole answer: a pipe gets its very bytes.
     """
 
@@ -38,6 +39,7 @@ class Answer:
     brief: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     error: ModelRepoError | None = None
+    code: int | None = None
     path: str | None = None
 
 

@@ -29,6 +29,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
+channel = typer.Typer(
+    help="Take a channel away, or list the channels.", rich_markup_mode=None, pretty_exceptions_enable=False
+)
+app.add_typer(channel, name="channel")
+
 RepoOption = Annotated[
     str | None,
     typer.Option(
@@ -78,8 +83,16 @@ class Run:
         return Repository(self.root, lock_timeout=None if lock_timeout is None else parse_seconds(lock_timeout))
 
 
-def command(name: str) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
-    """Declare a command: its function takes a `Run` first, and gets the common options behind its own."""
+def command(
+    name: str, group: typer.Typer = app, *, interspersed: bool = True
+) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
+    """Declare a command: its function takes a `Run` first, and gets the common options behind its own.
+
+    Args:
+        name: Its name.
+        group: What it is a command of.
+        interspersed: Whether options may stand behind arguments.
+    """
 
     def declare(function: Callable[..., Answer]) -> Callable[..., Answer]:
         hints = typing.get_type_hints(function, include_extras=True)
@@ -110,7 +123,7 @@ def command(name: str) -> Callable[[Callable[..., Answer]], Callable[..., Answer
 
         call.__signature__ = inspect.Signature([context, *own, *common])  # type: ignore[attr-defined]
         call.__annotations__ = {parameter.name: parameter.annotation for parameter in (context, *own, *common)}
-        app.command(name)(call)
+        group.command(name, context_settings={"allow_interspersed_args": interspersed})(call)
         return function
 
     return declare

@@ -1,4 +1,4 @@
-"""The commands that only read: `list`, `show`, `inspect`, `history`, `status`, `path`, `serving-config`."""
+"""The commands that only read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from modelrepo.cli.answers import Answer
 from modelrepo.cli.app import Run, command
 from modelrepo.cli.options import MemoryOption, RefArgument, TimeoutOption, pairs
 from modelrepo.core.refs import looks_like_path
-from modelrepo.core.units import parse_duration, parse_size
+from modelrepo.core.units import parse_duration, parse_size, parse_time
 from modelrepo.errors import IntegrityError, NoRepositoryError, NotFoundError, RequestError
 from modelrepo.repository import Repository
 
@@ -24,9 +24,10 @@ def list_versions(
     run: Run,
     limit: LimitOption = None,
     label: Annotated[list[str] | None, typer.Option("--label", metavar="K=V", help="Only with this label.")] = None,
+    removed: Annotated[bool, typer.Option("--removed", help="Those that were deleted, instead.")] = False,
 ) -> Answer:
     """List the versions, highest number first."""
-    result = run.repository().list(limit=limit, labels=pairs(label or [], "--label", str))
+    result = run.repository().list(limit=limit, labels=pairs(label or [], "--label", str), removed=removed)
     return Answer(result, render.versions(result), tuple(str(row.version) for row in result))
 
 
@@ -65,8 +66,16 @@ def history(
     run: Run,
     channel: Annotated[str | None, typer.Option("--channel", metavar="C", help="Only this channel's moves.")] = None,
     limit: LimitOption = None,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="TIME", help="Where the channels pointed then (2026-11-25T10:00Z).")
+    ] = None,
 ) -> Answer:
     """Say who did what, when and why, the latest first."""
+    if at is not None:
+        if channel is not None or limit is not None:
+            raise RequestError("--at stands without --channel and --limit", kind="options-exclude")
+        then = run.repository().history_at(parse_time(at))
+        return Answer(then, render.history_at(then), tuple(map(str, then.channels.values())))
     result = run.repository().history(channel=channel, limit=limit)
     return Answer(result, render.history(result), tuple(str(entry.to or entry.version) for entry in result))
 

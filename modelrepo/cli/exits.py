@@ -5,6 +5,8 @@ from __future__ import annotations
 from modelrepo import errors
 
 DONE, UNEXPECTED, USAGE, INTEGRITY = 0, 1, 2, 5
+#: Of `exec`, as `env` has them: it failed itself, the command cannot be run, there is no such command.
+EXEC_FAILED, NOT_EXECUTABLE, NO_COMMAND = 125, 126, 127
 
 _CODES: dict[type[errors.ModelRepoError], int] = {
     errors.StorageError: UNEXPECTED,

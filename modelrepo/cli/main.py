@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import importlib
-import os
 import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -72,16 +71,16 @@ def run(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    # Looking for pydantic's plugins in every installed package takes longer than a promote; none is wanted here.
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    from modelrepo.cli import environment
+
+    environment.prepare()
     import typer
 
     from modelrepo.cli import exits
     from modelrepo.cli.answers import Style
     from modelrepo.errors import ModelRepoError, SystemRefusedError
 
-    before_dashes = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    style = Style(json="--json" in before_dashes)
+    style = Style(json="--json" in _own(arguments))
     try:
         answered = _invoke(arguments)
     except ModelRepoError as error:
@@ -89,7 +88,8 @@ def _run(arguments: list[str]) -> int:
     except typer.TyperException as error:
         text = error.format_message() if hasattr(error, "format_message") else str(error)
         problem = ModelRepoError(text, kind="usage", hint="`modelrepo --help`, or `modelrepo COMMAND --help`")
-        return _fail(problem, style, exits.USAGE)
+        command = getattr(getattr(error, "ctx", None), "info_name", None)
+        return _fail(problem, style, exits.EXEC_FAILED if command == "exec" else exits.USAGE)
     except _StoppedError as stopped:
         return _fail(_stopped(), style, stopped.code)
     except MemoryError:
@@ -103,12 +103,23 @@ def _run(arguments: list[str]) -> int:
     return answered if isinstance(answered, int) else exits.DONE
 
 
+def _own(arguments: list[str]) -> list[str]:
+    """The words that are modelrepo's, without those of a command that `exec` runs."""
+    ends = [arguments.index(word) for word in ("--", "exec") if word in arguments]
+    return arguments[: min(ends, default=len(arguments))]
+
+
 def _invoke(arguments: list[str]) -> object:
     import typer
 
     from modelrepo.cli.app import app
 
-    for module in ("storing", "releasing", "asking"):  # they declare the commands, in the order of `--help`
+    for module in (
+        "storing",
+        "releasing",
+        "asking",
+        "executing",
+    ):  # they declare the commands, in the order of `--help`
         importlib.import_module(f"modelrepo.cli.{module}")
 
     return typer.main.get_command(app).main(args=arguments, prog_name="modelrepo", standalone_mode=False)
@@ -118,7 +129,7 @@ def _answer(answer: Answer, style: Style) -> int:
     from modelrepo.cli import exits
     from modelrepo.cli.answers import complaint, document, printable, say, say_path
 
-    code = exits.DONE if answer.error is None else exits.code_of(answer.error)
+    code = exits.DONE if answer.error is None else answer.code or exits.code_of(answer.error)
     for note in answer.notes:
         say(f"modelrepo: warning: {printable(note)}", to_error=True)
     if style.json:

@@ -1,4 +1,4 @@
-"""The commands that move channels, and that say what a version is worth: `promote`, `rollback`, `pin`, `unpin`."""
+"""The commands that move channels, and that say what a version is worth."""
 
 from __future__ import annotations
 
@@ -9,14 +9,22 @@ import typer
 from modelrepo.cli import render
 from modelrepo.cli.answers import Answer
 from modelrepo.cli.app import LockOption, Run, command
+from modelrepo.cli.app import channel as channel_group
 from modelrepo.cli.options import (
     BreakingOption,
     ChannelOption,
     DryRunOption,
+    LabelOption,
+    MessageOption,
+    MetricOption,
     ReasonOption,
     RefArgument,
+    attempt,
+    number,
+    pairs,
 )
 from modelrepo.core.refs import LATEST
+from modelrepo.repository import results
 
 
 @command("promote")
@@ -49,6 +57,48 @@ def rollback(
     """Move a channel back to where it was before."""
     result = run.repository(lock_timeout).rollback(channel=channel, steps=steps, to=to, reason=reason, dry_run=dry_run)
     return Answer(result, render.move(result, "rolled back", dry_run=dry_run), (str(result.to),), result.warnings)
+
+
+@command("remove", channel_group)
+def channel_remove(
+    run: Run,
+    channel: Annotated[str, typer.Argument(metavar="C", help="Which channel.")],
+    reason: ReasonOption = None,
+    lock_timeout: LockOption = None,
+) -> Answer:
+    """Take a channel and its TensorFlow Serving base path away; the version stays."""
+    result, error = attempt(run.repository(lock_timeout).channel_remove, results.ChannelRemoval, channel, reason=reason)
+    return Answer(result, render.channel_removal(result), (result.channel,), error=error)
+
+
+@command("list", channel_group)
+def channel_list(run: Run) -> Answer:
+    """List the channels: their targets, and where rollbacks would lead."""
+    result = run.repository().channels()
+    return Answer(result, render.channels(result), tuple(row.channel for row in result))
+
+
+@command("annotate")
+def annotate(
+    run: Run,
+    ref: RefArgument,
+    label: LabelOption = None,
+    metric: MetricOption = None,
+    unset: Annotated[
+        list[str] | None, typer.Option("--unset", metavar="K", help="Take a label or metric away, before any is given.")
+    ] = None,
+    message: MessageOption = None,
+    lock_timeout: LockOption = None,
+) -> Answer:
+    """Add to what `list` and `show` say of a version; the manifest stays."""
+    result = run.repository(lock_timeout).annotate(
+        ref,
+        labels=pairs(label or [], "--label", str),
+        metrics=pairs(metric or [], "--metric", number),
+        unset=unset or [],
+        message=message,
+    )
+    return Answer(result, render.annotation(result), (str(result.version),))
 
 
 @command("pin")

@@ -73,6 +73,49 @@ def pin(result: results.PinResult) -> str:
     return f"{result.version} is {now}" + ("" if result.changed else " already; nothing changed")
 
 
+def _said(message: str | None, labels: Mapping[str, str] | None, metrics: Mapping[str, float] | None) -> list[str]:
+    """What is said of a version, in words: the message, labels, metrics."""
+    return [
+        *([message] if message else []),
+        *(f"{key}={value}" for key, value in (labels or {}).items()),
+        *(f"{key}={value:g}" for key, value in (metrics or {}).items()),
+    ]
+
+
+def annotation(result: results.AnnotateResult) -> str:
+    """What is said of the version now."""
+    words = _said(result.message, result.labels, result.metrics)
+    now = f"{result.version}: {' '.join(words) or 'nothing is said'}"
+    return printable(now + ("" if result.changed else "  (nothing changed)"))
+
+
+def channel_removal(result: results.ChannelRemoval) -> str:
+    """One line."""
+    was = f"; it named {result.origin}" if result.origin is not None else ""
+    return f"removed channel {result.channel}{was}"
+
+
+def channels(rows: Sequence[results.Channel]) -> str:
+    """A table, or one line."""
+    if not rows:
+        return "no channel yet: `modelrepo promote REF` makes `latest`"
+    cells = [
+        (
+            row.channel,
+            "NOTHING" if row.target is None else str(row.target),
+            "" if row.rollback_to is None else str(row.rollback_to),
+            " ".join(map(str, reversed(row.stack))),
+        )
+        for row in rows
+    ]
+    return table(("CHANNEL", "TARGET", "ROLLBACK", "STACK, LATEST FIRST"), cells, whole=(0, 1, 2))
+
+
+def removal(result: results.RemoveResult) -> str:
+    """One line."""
+    return f"deleted {', '.join(map(str, result.removed))}: {format_size(result.freed)}" if result.removed else ""
+
+
 def versions(rows: Sequence[results.VersionSummary]) -> str:
     """A table, or nothing."""
     if not rows:
@@ -82,21 +125,19 @@ def versions(rows: Sequence[results.VersionSummary]) -> str:
             str(row.version),
             _time(row.created_at),
             format_size(row.size),
-            ",".join((*row.channels, *(("pinned",) if row.pinned else ()))),
+            _state(row),
             row.load or "DAMAGED",
-            " ".join(
-                part
-                for part in (
-                    row.message or row.problem or "",
-                    *(f"{key}={value}" for key, value in (row.labels or {}).items()),
-                    *(f"{key}={value:g}" for key, value in (row.metrics or {}).items()),
-                )
-                if part
-            ),
+            " ".join(_said(row.message or row.problem, row.labels, row.metrics)),
         )
         for row in rows
     ]
     return table(("VERSION", "PUSHED (UTC)", "SIZE", "CHANNELS", "LOAD", "ABOUT"), cells, right=(2,), whole=(0, 1, 2))
+
+
+def _state(row: results.VersionSummary) -> str:
+    if row.removed_at is not None:
+        return f"deleted {_time(row.removed_at)}"
+    return ",".join((*row.channels, *(("pinned",) if row.pinned else ())))
 
 
 def details(result: results.VersionDetails) -> str:
@@ -148,13 +189,31 @@ def history(entries: Sequence[results.HistoryEntry]) -> str:
     """A table, or nothing."""
     if not entries:
         return "nothing happened yet"
-    cells = []
-    for entry in entries:
-        what = (
-            str(entry.version) if entry.channel is None else f"{entry.channel} {entry.origin or '(new)'} -> {entry.to}"
-        )
-        cells.append((_time(entry.time), _actor(entry.actor), entry.action, what, entry.reason or ""))
+    cells = [(_time(entry.time), _actor(entry.actor), entry.action, _what(entry), _why(entry)) for entry in entries]
     return table(("TIME (UTC)", "WHO", "ACTION", "WHAT", "WHY"), cells, whole=(0, 2))
+
+
+def _what(entry: results.HistoryEntry) -> str:
+    if entry.channel is None:
+        return str(entry.version)
+    return f"{entry.channel} {entry.origin or '(new)'} -> {entry.to or '(gone)'}"
+
+
+def _why(entry: results.HistoryEntry) -> str:
+    """What the actor said; of an annotation, what was said about the version."""
+    words = [*([entry.reason] if entry.reason else []), *(f"-{key}" for key in entry.unset or ())]
+    return " ".join([*words, *_said(entry.message, entry.labels, entry.metrics)])
+
+
+def history_at(then: results.HistoryAt) -> str:
+    """What each channel named then, and the moves that had brought it there."""
+    if not then.channels:
+        return f"no channel named anything at {_time(then.at)} UTC"
+    cells = [
+        (move.channel or "", str(move.to), _time(move.time), _actor(move.actor), move.action, move.reason or "")
+        for move in then.moves
+    ]
+    return table(("CHANNEL", "VERSION", "SINCE (UTC)", "BY", "ACTION", "WHY"), cells, whole=(0, 1, 2))
 
 
 def problem(found: results.Problem) -> str:

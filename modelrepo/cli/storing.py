@@ -12,7 +12,10 @@ from modelrepo.cli.app import LockOption, Run, command
 from modelrepo.cli.options import (
     BreakingOption,
     DryRunOption,
+    LabelOption,
     MemoryOption,
+    MessageOption,
+    MetricOption,
     ReasonOption,
     TimeoutOption,
     attempt,
@@ -42,11 +45,9 @@ def init(run: Run, lock_timeout: LockOption = None) -> Answer:
 def push(
     run: Run,
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="The SavedModel's directory.")],
-    message: Annotated[
-        str | None, typer.Option("-m", "--message", metavar="TEXT", help="What to say about it.")
-    ] = None,
-    label: Annotated[list[str] | None, typer.Option("--label", metavar="K=V", help="A word for programs.")] = None,
-    metric: Annotated[list[str] | None, typer.Option("--metric", metavar="K=NUMBER", help="A finite number.")] = None,
+    message: MessageOption = None,
+    label: LabelOption = None,
+    metric: MetricOption = None,
     promote: Annotated[bool, typer.Option("--promote", help="Promote it afterwards.")] = False,
     channel: Annotated[
         str | None, typer.Option("--channel", metavar="C", help="Which channel --promote moves (latest).")
@@ -159,3 +160,15 @@ def cleanup(
     )
     notes = render.cleanup_notes(result) if result.removed and not dry_run else ()
     return Answer(result, render.cleanup(result), tuple(map(str, result.removed)), notes, error)
+
+
+@command("remove")
+def remove(
+    run: Run,
+    refs: Annotated[list[str], typer.Argument(metavar="REF...", help="Which versions.")],
+    reason: ReasonOption = None,
+    lock_timeout: LockOption = None,
+) -> Answer:
+    """Delete versions now, past retention's ages and counts; never one that somebody needs."""
+    result, error = attempt(run.repository(lock_timeout).remove, results.RemoveResult, refs, reason=reason)
+    return Answer(result, render.removal(result), tuple(map(str, result.removed)), error=error)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
+from modelrepo.core.annotations import Annotation
 from modelrepo.core.moment import Moment
 from modelrepo.core.records import Record
 from modelrepo.core.refs import Version
@@ -46,9 +47,11 @@ class State:
         stored: Versions that were pushed and not deleted.
         removed: Versions that were deleted, and when.
         pins: Pinned versions.
+        annotations: What was said about versions after their push, also about deleted ones.
         stacks: For each channel its targets, the present one last; no equal neighbours, nothing deleted.
         left: When a version was last left by a channel.
         rolled_back: For each channel the versions that it last left by a rollback.
+        former: Channels that were removed and not made again.
         open: An intent that nothing has closed yet.
     """
 
@@ -56,9 +59,11 @@ class State:
     stored: Mapping[Version, Stored] = field(default_factory=dict)
     removed: Mapping[Version, datetime] = field(default_factory=dict)
     pins: Mapping[Version, Pin] = field(default_factory=dict)
+    annotations: Mapping[Version, Annotation] = field(default_factory=dict)
     stacks: Mapping[str, Stack] = field(default_factory=dict)
     left: Mapping[Version, Moment] = field(default_factory=dict)
     rolled_back: Mapping[str, frozenset[Version]] = field(default_factory=dict)
+    former: frozenset[str] = frozenset()
     open: Record | None = None
 
 
@@ -73,9 +78,11 @@ class _Fold:
         self.stored = dict(state.stored)
         self.removed = dict(state.removed)
         self.pins = dict(state.pins)
+        self.annotations = dict(state.annotations)
         self.stacks = dict(state.stacks)
         self.left = dict(state.left)
         self.rolled_back = dict(state.rolled_back)
+        self.former = set(state.former)
         self.open = state.open
 
     def value(self) -> State:
@@ -84,9 +91,11 @@ class _Fold:
             self.stored,
             self.removed,
             self.pins,
+            self.annotations,
             self.stacks,
             self.left,
             self.rolled_back,
+            frozenset(self.former),
             self.open,
         )
 
@@ -104,7 +113,7 @@ class _Fold:
     def _done(self, record: Record) -> None:
         version = record.version
         match record.action:
-            case "push" if version is not None:
+            case "push" | "adopt" if version is not None:
                 self.stored[version] = Stored(
                     record.digest or "",
                     record.manifest_digest or "",
@@ -118,8 +127,12 @@ class _Fold:
                 self.pins[version] = Pin(record.reason, record.time)
             case "unpin" if version is not None:
                 self.pins.pop(version, None)
-            case "cleanup" if version is not None:
+            case "annotate" if version is not None:
+                self.annotations[version] = self.annotations.get(version, Annotation()).then(annotation(record))
+            case "cleanup" | "remove" if version is not None:
                 self._removed(version, record)
+            case "channel-remove" if record.channel is not None:
+                self._channel_removed(record.channel, record)
             case "promote" | "external" | "rollback" if record.channel is not None and record.to is not None:
                 self._moved(record.channel, record.to, record)
             case _:
@@ -138,6 +151,14 @@ class _Fold:
         else:
             self.stacks[channel] = pushed(stack, to)
         self.rolled_back[channel] = rolled_back
+        self.former.discard(channel)
+
+    def _channel_removed(self, channel: str, record: Record) -> None:
+        stack = self.stacks.pop(channel, ())
+        self.rolled_back.pop(channel, None)
+        self.former.add(channel)
+        if stack:
+            self.left[stack[-1]] = record.moment
 
     def _removed(self, version: Version, record: Record) -> None:
         self.stored.pop(version, None)
@@ -146,6 +167,11 @@ class _Fold:
         self.removed[version] = record.time
         for channel, stack in self.stacks.items():
             self.stacks[channel] = without(stack, version)
+
+
+def annotation(record: Record) -> Annotation:
+    """What a record says about its version."""
+    return Annotation(record.labels or {}, record.metrics or {}, record.message, frozenset(record.unset or ()))
 
 
 def fold(records: Iterable[Record], state: State = EMPTY) -> State:
@@ -192,6 +218,18 @@ def effective_stack(state: State, channel: str, target: Version | None) -> Stack
     return stack if target is None else pushed(stack, target)
 
 
+def moves_at(records: Iterable[Record], time: datetime) -> dict[str, Record]:
+    """For each channel that there was at a time, the move that had brought it where it was then, by channel."""
+    found: dict[str, Record] = {}
+    for record in records:
+        if record.phase == "done" and record.channel is not None and record.time <= time:
+            if record.action == "channel-remove":
+                found.pop(record.channel, None)
+            else:
+                found[record.channel] = record
+    return dict(sorted(found.items()))
+
+
 Verdict = Literal["done", "aborted", "unknown"]
 
 
@@ -201,12 +239,14 @@ class Evidence:
 
     Attributes:
         link: What the channel's link names now.
+        link_there: Whether the channel has a link at all.
         manifest_digest: Of the manifest in the version's directory, None where there is none.
         version_there: Whether the version's directory stands in the root.
         token_there: Whether the token's directory stands in the trash.
     """
 
     link: Version | None = None
+    link_there: bool = False
     manifest_digest: str | None = None
     version_there: bool = False
     token_there: bool = False
@@ -222,7 +262,9 @@ def judge(intent: Record, evidence: Evidence) -> Verdict:
         case "push":
             there = evidence.version_there and evidence.manifest_digest == intent.manifest_digest
             return "done" if there else "aborted"
-        case "cleanup":
+        case "channel-remove":
+            return "aborted" if evidence.link_there else "done"
+        case "cleanup" | "remove":
             return "done" if evidence.token_there or not evidence.version_there else "aborted"
         case _:
             return "unknown"

@@ -14,14 +14,17 @@ import zlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, FiniteFloat, ValidationError
 
 from modelrepo.core.formats import first_problem
 from modelrepo.core.moment import Moment
 from modelrepo.core.values import Actor, Timestamp, Value, VersionField
 
 Phase = Literal["start", "intent", "done", "aborted", "unknown"]
-Action = Literal["push", "push-again", "promote", "rollback", "external", "pin", "unpin", "cleanup"]
+Action = Literal[
+    "push", "push-again", "adopt", "promote", "rollback", "external", "pin", "unpin", "annotate",
+    "channel-remove", "remove", "cleanup",
+]  # fmt: skip
 
 #: `prev` of the first line.
 NOTHING = "sha256:" + "0" * 64
@@ -53,6 +56,10 @@ class Record(Value):
         files: Number of its files.
         steps: How many targets a rollback takes off the stack.
         breaking: The breaking changes that were let through.
+        labels: Labels that an annotation gives a version.
+        metrics: Metrics that it gives it.
+        message: The message that it gives it; an empty one takes the message away.
+        unset: Keys of labels and metrics that it takes away, before it gives any.
         reason: What the actor said.
         recorded_by: Who wrote it down, where that is not the actor.
         recovered: The command that closes this intent is not the one that opened it.
@@ -82,6 +89,10 @@ class Record(Value):
     files: int | None = None
     steps: int | None = None
     breaking: tuple[str, ...] | None = None
+    labels: dict[str, str] | None = None
+    metrics: dict[str, FiniteFloat] | None = None
+    message: str | None = None
+    unset: tuple[str, ...] | None = None
     reason: str | None = None
     recorded_by: Actor | None = None
     recovered: bool | None = None

@@ -15,6 +15,9 @@ PINNED, LEASED, IN_USE = "pinned", "leased", "in-use"
 #: Reasons of versions that the system keeps: nobody may look, or nobody could delete.
 UNREADABLE, UNDELETABLE = "unreadable", "undeletable"
 
+#: Reasons that come from retention's ages and counts.
+_COUNTED = frozenset({"min-age", "grace", "keep-last", "rollback"})
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
@@ -59,6 +62,15 @@ def decide(scene: Scene, rules: Retention) -> tuple[Decision, ...]:
         Decision(version, tuple(_reasons(scene, rules, version, newest, below)))
         for version in sorted(scene.present, reverse=True)
     )
+
+
+def needs(decision: Decision) -> tuple[str, ...]:
+    """The reasons that hold whatever the ages and counts say: what somebody or something needs now.
+
+    >>> needs(Decision(Version(1), ("channel:latest", "grace", "keep-last", "rollback:canary")))
+    ('channel:latest',)
+    """
+    return tuple(reason for reason in decision.reasons if reason.partition(":")[0] not in _COUNTED)
 
 
 def rollback_targets(scene: Scene, channel: str, count: int) -> frozenset[Version]:

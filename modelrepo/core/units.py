@@ -1,9 +1,9 @@
-"""Durations and sizes: as people write them, and as people read them."""
+"""Durations, times and sizes: as people write them, and as people read them."""
 
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from modelrepo.errors import RequestError
 
@@ -12,6 +12,10 @@ _LONGEST = 36500 * 86400
 _DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
 _SIZE = re.compile(r"([0-9]{1,15}) ?(?:([kKMGT])(i)?)?B?")
 _LARGEST = 2**60
+_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?([Zz]|[+-][0-9]{2}:[0-9]{2})?)?",
+    re.ASCII,
+)
 _POWER = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
@@ -51,6 +55,29 @@ def format_duration(duration: timedelta) -> str:
         if seconds and seconds % _SECONDS[unit] == 0:
             return f"{seconds // _SECONDS[unit]}{unit}"
     return f"{seconds}s"
+
+
+def parse_time(text: str) -> datetime:
+    """Read a time: RFC 3339, or a date, which means its first moment. UTC unless it says otherwise.
+
+    Raises:
+        RequestError: It is something else.
+
+    >>> parse_time("2026-11-25").isoformat(), parse_time("2026-11-25T10:00:00+01:00").isoformat()
+    ('2026-11-25T00:00:00+00:00', '2026-11-25T09:00:00+00:00')
+    """
+    try:
+        time = datetime.fromisoformat(text.upper()) if _TIME.fullmatch(text) else None
+        if time is not None:
+            return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):  # the 30th of February, or the year 10000 in UTC
+        pass
+    raise RequestError(
+        f"{text[:200]!a} is not a time",
+        kind="time-malformed",
+        expected="a date, or a date and a time, such as 2026-11-25 or 2026-11-25T10:00:00Z",
+        got=ascii(text[:200]),
+    )
 
 
 def parse_size(text: str) -> int:

@@ -19,6 +19,8 @@ from modelrepo.fs import durable
 from modelrepo.fs.processes import named
 
 _POLL_SECONDS = 0.02
+#: A script that says `exec 3< file` must not close the lease that it was started with; bash takes 10 and up for itself.
+_INHERITED_FROM = 200
 
 
 class WriterLock:
@@ -103,6 +105,12 @@ class Hold:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def inherit(self) -> None:
+        """Keep the hold open in programs that this process becomes or starts, at a number that scripts do not use."""
+        here = fcntl.fcntl(self.descriptor, fcntl.F_DUPFD, _INHERITED_FROM)
+        os.close(self.descriptor)
+        self.descriptor = here
 
     def close(self) -> None:
         """Let go."""

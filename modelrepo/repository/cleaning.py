@@ -123,16 +123,9 @@ class _Run:
         """
         if not self.trouble:
             return
-        error, *others = self.trouble
         if self.left:
-            names = ", ".join(map(str, self.left))
-            others = self.trouble
-            error = UnconfirmedError(
-                f"bytes of {names} are left in the trash; the next cleanup deletes them",
-                durable=True,
-                view=None,
-                recorded=True,
-            )
+            raise deleting.bytes_left(self.left, self.trouble, self.result())
+        error, *others = self.trouble
         error.items = tuple(other.message for other in others)
         error.partial = self.result()
         raise error

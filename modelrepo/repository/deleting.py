@@ -13,6 +13,7 @@ from pathlib import Path
 from modelrepo.core.layout import Layout
 from modelrepo.core.records import Action
 from modelrepo.core.refs import Version
+from modelrepo.core.values import Value
 from modelrepo.errors import IntegrityError, ModelRepoError, UnconfirmedError, from_os, told
 from modelrepo.fs import ballast, durable, locks
 from modelrepo.repository.snapshot import Snapshot
@@ -66,6 +67,19 @@ def to_trash(
             recorded=False,
             hint="mend the cause; the next writing command completes it",
         ) from error
+
+
+def bytes_left(versions: Iterable[Version], trouble: list[ModelRepoError], partial: Value) -> UnconfirmedError:
+    """The error for versions that are gone, but whose bytes could not be deleted yet."""
+    names = ", ".join(map(str, versions))
+    return UnconfirmedError(
+        f"bytes of {names} are left in the trash; the next cleanup deletes them",
+        durable=True,
+        view=None,
+        recorded=True,
+        items=tuple(error.message for error in trouble),
+        partial=partial,
+    )
 
 
 def _keep_manifest(writer: Writer, version: Version) -> None:

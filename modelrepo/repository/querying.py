@@ -1,4 +1,4 @@
-"""The reading commands: `list`, `show`, `history`, `status`, `path`, `inspect`, `serving-config`. None takes a lock."""
+"""The reading commands: `list`, `show`, `status`, `path`, `inspect`, `serving-config`. None takes a lock."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from modelrepo.core.layout import Layout
 from modelrepo.core.manifest import MAX_MANIFEST_BYTES, Manifest, parse_manifest
 from modelrepo.core.refs import NumberRef, Ref, Version, looks_like_path, parse_ref
 from modelrepo.core.serving import model_name, server_config
-from modelrepo.errors import IntegrityError, ModelRepoError, NotFoundError, RequestError, SourceError, from_os, told
+from modelrepo.errors import IntegrityError, ModelRepoError, NotFoundError, RequestError, SourceError, told
 from modelrepo.fs import source
 from modelrepo.fs.look import read_file, room
-from modelrepo.repository import moving, verifying
+from modelrepo.repository import routing, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import (
-    HistoryEntry,
     Inspection,
     PathResult,
     Problem,
@@ -31,21 +31,24 @@ from modelrepo.repository.snapshot import Snapshot
 from modelrepo.savedmodel.runner import LOAD_SECONDS, Inspector, default_memory
 
 
-def summaries(layout: Layout, limit: int | None, labels: Mapping[str, str]) -> tuple[VersionSummary, ...]:
+def summaries(
+    layout: Layout, limit: int | None, labels: Mapping[str, str], *, removed: bool = False
+) -> tuple[VersionSummary, ...]:
     """The versions, highest number first.
 
     Args:
         layout: Where.
         limit: At most this many; None for all.
         labels: Only those that carry all these labels.
+        removed: The deleted ones, instead of those that are there.
     """
     snapshot = reading.take(layout)
     found: list[VersionSummary] = []
-    for version in sorted(snapshot.present, reverse=True):
+    for version in sorted(snapshot.state.removed if removed else snapshot.present, reverse=True):
         if limit is not None and len(found) >= limit:
             break
         summary = _summary(snapshot, version)
-        if summary.problem is not None and version not in reading.take(layout).present:
+        if not removed and summary.problem is not None and version not in reading.take(layout).present:
             continue  # a cleanup was faster
         if all((summary.labels or {}).get(key) == value for key, value in labels.items()):
             found.append(summary)
@@ -54,117 +57,89 @@ def summaries(layout: Layout, limit: int | None, labels: Mapping[str, str]) -> t
 
 def _summary(snapshot: Snapshot, version: Version) -> VersionSummary:
     stored = snapshot.state.stored.get(version)
-    channels, pinned = snapshot.channels_of(version), version in snapshot.state.pins
+    state: dict[str, Any] = {
+        "version": version,
+        "channels": snapshot.channels_of(version),
+        "pinned": version in snapshot.state.pins,
+        "removed_at": snapshot.state.removed.get(version),
+    }
     try:
-        manifest = snapshot.manifest(version)
-    except (IntegrityError, OSError) as error:
+        manifest = _manifest_of(snapshot, version)[0]
+    except (ModelRepoError, OSError) as error:
         return VersionSummary(
-            version=version,
             digest=stored.digest if stored else "",
             size=stored.size if stored else 0,
             created_at=None,
-            channels=channels,
-            pinned=pinned,
             load=None,
             labels=None,
             metrics=None,
             message=None,
             signatures=None,
-            problem=error.message if isinstance(error, IntegrityError) else from_os(error, "read it").message,
+            problem=told(error, "read it"),
+            **state,
         )
+    about = snapshot.about(manifest)
     return VersionSummary(
-        version=version,
         digest=manifest.digest,
         size=manifest.size,
         created_at=manifest.created_at,
-        channels=channels,
-        pinned=pinned,
         load=manifest.load,
-        labels=manifest.labels,
-        metrics=manifest.metrics,
-        message=manifest.message,
+        labels=about.labels,
+        metrics=about.metrics,
+        message=about.message,
         signatures=tuple(manifest.signatures) if manifest.signatures is not None else None,
+        **state,
     )
 
 
-def show(layout: Layout, ref: Ref) -> VersionDetails:
-    """One version, also one that was deleted."""
-    snapshot = reading.take(layout)
-    if isinstance(ref, NumberRef) and ref.version in snapshot.state.removed:
-        return _removed(snapshot, ref.version)
-    version = snapshot.resolve(ref)
-    try:
-        manifest = snapshot.manifest(version)
-    except IntegrityError:
-        if version in reading.take(layout).present:
-            raise
-        return show(layout, ref)  # a cleanup was faster
-    return _details(
-        manifest,
-        snapshot.manifest_bytes(version),
-        channels=snapshot.channels_of(version),
-        pinned=version in snapshot.state.pins,
-        path=str(layout.version(version)),
-        removed_at=None,
-    )
+def _manifest_of(snapshot: Snapshot, version: Version) -> tuple[Manifest, bytes]:
+    """A version's manifest and its raw bytes, also where the version was deleted.
 
-
-def _removed(snapshot: Snapshot, version: Version) -> VersionDetails:
+    Raises:
+        NotFoundError: It was deleted, and its manifest was not kept.
+        IntegrityError: It is not what was pushed.
+    """
+    if version not in snapshot.state.removed:
+        return snapshot.manifest(version), snapshot.manifest_bytes(version)
     path = snapshot.layout.removed_manifest(version)
     try:
         raw = read_file(path, MAX_MANIFEST_BYTES)
     except FileNotFoundError:
         raise NotFoundError(f"{version} was deleted, and its manifest was not kept", kind="version-removed") from None
-    at = snapshot.state.removed[version]
-    return _details(parse_manifest(raw, str(path)), raw, channels=(), pinned=False, path=None, removed_at=at)
+    return parse_manifest(raw, str(path)), raw
 
 
-def _details(manifest: Manifest, raw: bytes, **state: object) -> VersionDetails:
+def show(layout: Layout, ref: Ref) -> VersionDetails:
+    """One version, also one that was deleted."""
+    snapshot = reading.take(layout)
+    gone = isinstance(ref, NumberRef) and ref.version in snapshot.state.removed
+    version = ref.version if gone and isinstance(ref, NumberRef) else snapshot.resolve(ref)
+    try:
+        manifest, raw = _manifest_of(snapshot, version)
+    except IntegrityError:
+        if gone or version in reading.take(layout).present:
+            raise
+        return show(layout, ref)  # a cleanup was faster
+    about = snapshot.about(manifest)
     fields = {name: getattr(manifest, name) for name in Manifest.model_fields}
-    digest = f"sha256:{hashlib.sha256(raw).hexdigest()}"
-    return VersionDetails.model_validate({**fields, **state, "manifest_digest": digest})
+    said = {"labels": about.labels, "metrics": about.metrics, "message": about.message}
+    return VersionDetails.model_validate(
+        {
+            **fields,
+            **said,
+            "manifest_digest": f"sha256:{hashlib.sha256(raw).hexdigest()}",
+            "channels": snapshot.channels_of(version),
+            "pinned": version in snapshot.state.pins,
+            "path": None if gone else str(layout.version(version)),
+            "removed_at": snapshot.state.removed.get(version),
+        }
+    )
 
 
 def path(layout: Layout, ref: Ref) -> PathResult:
     """Where a version is."""
     version = reading.take(layout).resolve(ref)
     return PathResult(version=version, path=str(layout.version(version)))
-
-
-def history(layout: Layout, channel: str | None, limit: int | None) -> tuple[HistoryEntry, ...]:
-    """The journal's outcomes, the latest first.
-
-    Raises:
-        IntegrityError: The journal is damaged.
-    """
-    snapshot = reading.take(layout)
-    snapshot.require_journal()
-    entries: list[HistoryEntry] = []
-    for line in reversed(snapshot.parsed.lines):
-        record = line.record
-        if record.phase != "done" or (channel is not None and record.channel != channel):
-            continue
-        if limit is not None and len(entries) >= limit:
-            break
-        entries.append(
-            HistoryEntry(
-                seq=record.seq,
-                time=record.time,
-                actor=record.actor,
-                action=record.action or "",
-                channel=record.channel,
-                origin=record.origin,
-                to=record.to,
-                version=record.version,
-                reason=record.reason,
-                breaking=record.breaking,
-                recorded_by=record.recorded_by,
-            )
-        )
-    if channel is not None and not entries and channel not in snapshot.channels:
-        known = ", ".join(snapshot.channels) or "none"
-        raise NotFoundError(f"there is no channel {channel}", kind="channel-missing", got=f"channels: {known}")
-    return tuple(entries)
 
 
 def status(layout: Layout) -> Status:
@@ -174,7 +149,7 @@ def status(layout: Layout) -> Status:
     return Status(
         repo=str(layout.root),
         channels=snapshot.channels,
-        rollback_to={channel: _below(snapshot, channel) for channel in snapshot.channels},
+        rollback_to={channel: snapshot.below(channel) for channel in snapshot.channels},
         versions=len(snapshot.present),
         size=sum(facts.size for facts in stored),
         free=room(layout.root)[0],
@@ -188,16 +163,9 @@ def _damaged(snapshot: Snapshot) -> Iterator[Problem]:
     """What the channels name must be there, with the right sizes; only `verify` reads the bytes."""
     for version in sorted({target for target in snapshot.channels.values() if target is not None}):
         try:
-            moving.check_sizes(snapshot, version)
+            routing.check_sizes(snapshot, version)
         except (IntegrityError, OSError) as error:
             yield Problem(kind="version-damaged", path=str(version), detail=told(error, "look at it"))
-
-
-def _below(snapshot: Snapshot, channel: str) -> Version | None:
-    """Where one rollback would lead: nowhere, if that is gone."""
-    stack, pops = snapshot.stack(channel), snapshot.pops(channel, 1)
-    target = stack[-1 - pops] if pops < len(stack) else None
-    return target if target in snapshot.present else None
 
 
 @dataclass(frozen=True, slots=True)

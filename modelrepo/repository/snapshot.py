@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from modelrepo.core.annotations import About, Annotation
 from modelrepo.core.config import Config
 from modelrepo.core.history import Evidence, Stack, State, effective_stack, fold, settle
 from modelrepo.core.layout import Layout
 from modelrepo.core.manifest import MAX_MANIFEST_BYTES, Manifest, parse_manifest
 from modelrepo.core.records import Damage, Parsed, Record, line_digest
-from modelrepo.core.refs import ChannelRef, DigestRef, NewestRef, NumberRef, Ref, Version
-from modelrepo.errors import BusyError, IntegrityError, NotFoundError
+from modelrepo.core.refs import Ref, Version
+from modelrepo.errors import BusyError, IntegrityError
 from modelrepo.fs.look import Tree, View, read_file, read_tree, read_views
 from modelrepo.repository.opening import journal_damaged, open_config, open_journal
+from modelrepo.repository.resolving import resolve
 
 _LOOKS = 50
 
@@ -107,6 +109,17 @@ class Snapshot:
         above = self.channels.get(channel) is None and stack[-1:] and stack[-1] in self.present
         return steps - 1 if steps and above else steps
 
+    def below(self, channel: str) -> Version | None:
+        """Where one rollback of a channel would lead: nowhere, if that is gone."""
+        stack, pops = self.stack(channel), self.pops(channel, 1)
+        target = stack[-1 - pops] if pops < len(stack) else None
+        return target if target in self.present else None
+
+    def about(self, manifest: Manifest) -> About:
+        """What is said of a version: its manifest's words and numbers, and what was said since."""
+        said = About(manifest.labels, manifest.metrics, manifest.message)
+        return self.state.annotations.get(manifest.version, Annotation()).over(said)
+
     def manifest(self, version: Version) -> Manifest:
         """A version's manifest.
 
@@ -154,113 +167,8 @@ class Snapshot:
         return data
 
     def resolve(self, ref: Ref) -> Version:
-        """The version that a ref names.
-
-        Raises:
-            NotFoundError: There is none, or a digest's digits fit several.
-            IntegrityError: A channel's link names no version.
-        """
-        match ref:
-            case NumberRef(version):
-                return self._number(version)
-            case NewestRef():
-                if not self.present:
-                    raise NotFoundError("there is no version yet", kind="version-missing", hint="push one")
-                return max(self.present)
-            case DigestRef(prefix):
-                return self._digest(prefix)
-            case ChannelRef(channel, back):
-                return self._channel(channel, back)
-
-    def _number(self, version: Version) -> Version:
-        if version in self.present:
-            return version
-        if version in self.state.removed:
-            raise NotFoundError(
-                f"{version} was deleted",
-                kind="version-removed",
-                got=f"deleted at {self.state.removed[version]:%Y-%m-%d %H:%M} UTC",
-                hint="`modelrepo history` says by whom",
-            )
-        if version in self.tree.versions:
-            raise NotFoundError(
-                f"{version} is a directory here, but modelrepo did not make it",
-                kind="version-foreign",
-                hint="move it out of the repository; if it is a model, push it from there",
-            )
-        if version in self.state.stored:
-            raise IntegrityError(
-                f"{version} is in the journal, but its directory is gone",
-                kind="version-lost",
-                hint="somebody removed it by hand; run `modelrepo verify`",
-            )
-        raise NotFoundError(
-            f"there is no {version}", kind="version-missing", got=self._choice(), hint="`modelrepo list` shows all"
-        )
-
-    def _choice(self) -> str:
-        if not self.present:
-            return "an empty repository"
-        return f"{len(self.present)} version{'s' if len(self.present) > 1 else ''}, the newest {max(self.present)}"
-
-    def _digest(self, prefix: str) -> Version:
-        found = sorted(version for version in self.present if self._digest_of(version).startswith(prefix))
-        if not found:
-            raise NotFoundError(f"no version has a digest that starts with {prefix}", kind="version-missing")
-        digests = {self._digest_of(version) for version in found}
-        if len(digests) > 1:
-            raise NotFoundError(
-                f"{prefix} fits several versions",
-                kind="digest-ambiguous",
-                got=", ".join(map(str, found)),
-                hint="give more digits",
-            )
-        return found[-1]
-
-    def _digest_of(self, version: Version) -> str:
-        stored = self.state.stored.get(version)
-        return stored.digest if stored is not None else self.manifest(version).digest
-
-    def _channel(self, channel: str, back: int) -> Version:
-        if channel not in self.channels:
-            known = ", ".join(self.channels) or "none"
-            raise NotFoundError(
-                f"there is no channel {channel}",
-                kind="channel-missing",
-                got=f"channels: {known}",
-                hint=self._meant(channel),
-            )
-        target = self.channels[channel]
-        if back:
-            self.require_journal()
-            stack, pops = self.stack(channel), self.pops(channel, back)
-            if pops >= len(stack):
-                raise NotFoundError(
-                    f"{channel} has no target {back} back",
-                    kind="rollback-missing",
-                    expected=f"{back} targets beneath the present one",
-                    got=max(0, len(stack) - 1),
-                )
-            return self._number(stack[-1 - pops])
-        if target is None:
-            link = self.tree.links.get(channel)
-            said = f"it says {link.text!a}" if link else "the link is gone"
-            raise IntegrityError(
-                f"channel {channel} names no version: {said}",
-                kind="channel-dangling",
-                hint=f"`modelrepo promote REF --channel {channel}` points it at a version",
-            )
-        return target
-
-    def _meant(self, name: str) -> str:
-        import difflib
-
-        near = difflib.get_close_matches(name, self.channels, n=1)
-        return (
-            f"did you mean {near[0]}?"
-            if near
-            else "`modelrepo status` shows the channels, `modelrepo list` the versions"
-        )
+        """The version that a ref names; see `resolving.resolve`."""
+        return resolve(self, ref)
 
     def require_journal(self) -> None:
         """Refuse to go on where history matters and cannot be read.
@@ -310,6 +218,7 @@ def evidence(layout: Layout, tree: Tree, intent: Record) -> Evidence:
             digest = None
     return Evidence(
         link=link.version if link is not None else None,
+        link_there=link is not None,
         manifest_digest=digest,
         version_there=intent.version in tree.versions,
         token_there=bool(intent.token) and _exists(layout.trash / str(intent.token)),

@@ -12,15 +12,13 @@ from modelrepo.core.manifest import Manifest
 from modelrepo.core.records import chain_damage
 from modelrepo.core.refs import Ref, Version
 from modelrepo.errors import BusyError, IntegrityError, from_os
-from modelrepo.fs import locks
 from modelrepo.fs.copying import DIRECTORY_MODE, FILE_MODE
-from modelrepo.fs.locks import Hold
 from modelrepo.fs.look import Found, file_digest, mode_of, walk
+from modelrepo.repository import leasing
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import Problem, VerifyResult
 from modelrepo.repository.snapshot import Snapshot
 
-_LEASE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.1
 _WRITABLE = 0o222
 _WRITABLE_BY_OTHERS = 0o022
@@ -54,7 +52,7 @@ def verify(layout: Layout, refs: Sequence[Ref], *, quick: bool, repaired: tuple[
 def checked(snapshot: Snapshot, version: Version, *, quick: bool = False) -> list[Problem]:
     """Check one version while holding a lease, so that no cleanup deletes it meanwhile."""
     try:
-        hold = lease(snapshot.layout, version)
+        hold = leasing.hold(snapshot.layout, version)
     except FileNotFoundError:
         if version not in reading.take(snapshot.layout).state.stored:
             return []  # a cleanup was faster
@@ -68,22 +66,6 @@ def checked(snapshot: Snapshot, version: Version, *, quick: bool = False) -> lis
 def damage(snapshot: Snapshot, version: Version) -> list[Problem]:
     """What is wrong with one version's bytes; modes, and files that were not pushed, do not make it damaged."""
     return [problem for problem in checked(snapshot, version) if problem.kind not in {"mode", "file-extra"}]
-
-
-def lease(layout: Layout, version: Version) -> Hold:
-    """Hold a version against deletion.
-
-    Raises:
-        FileNotFoundError: It is gone.
-        BusyError: Somebody who wants to delete it held it for too long.
-    """
-    deadline = time.monotonic() + _LEASE_SECONDS
-    while (hold := locks.take(layout.version(version))) is None:
-        if time.monotonic() > deadline:
-            who = "; ".join(locks.holders(layout.version(version))) or "somebody"
-            raise BusyError(f"{version} is held by {who}", kind="leased", got=who, hint="try again")
-        time.sleep(_PAUSE_SECONDS)
-    return hold
 
 
 def contents(snapshot: Snapshot, version: Version, *, quick: bool = False) -> list[Problem]:

@@ -8,7 +8,6 @@ never moves a channel.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -18,16 +17,15 @@ from typing import Any
 
 from modelrepo.core.config import Config
 from modelrepo.core.history import State, fold, judge
-from modelrepo.core.layout import Layout, view_target
+from modelrepo.core.layout import Layout
 from modelrepo.core.records import Action, Phase, Record
-from modelrepo.core.refs import Version
 from modelrepo.core.units import parse_seconds
 from modelrepo.errors import IntegrityError, SystemRefusedError, UnconfirmedError, from_os
 from modelrepo.fs import ballast, durable, machine, native
 from modelrepo.fs.journal import Journal
 from modelrepo.fs.locks import WriterLock
-from modelrepo.fs.look import read_tree, read_view
-from modelrepo.repository import opening
+from modelrepo.fs.look import read_tree
+from modelrepo.repository import opening, views
 from modelrepo.repository import snapshot as reading
 
 LOCK_SECONDS = 30.0
@@ -144,7 +142,7 @@ class Writer:
         last = self._parsed.lines[-1].record.channel
         if self._state.open is not None:
             intent = self._state.open
-            if intent.action == "cleanup":
+            if intent.action in {"cleanup", "remove"}:
                 durable.sync_directory(self.layout.trash)
             verdict = judge(intent, reading.evidence(self.layout, tree, intent))
             self.close(intent, verdict, recovered=True)
@@ -165,55 +163,13 @@ class Writer:
         for name, version in tree.channels().items():
             if version in self._state.stored and version is not None:
                 try:
-                    self.follow(name, version, anew=name == last)
+                    views.follow(self.layout, name, version, self.temporary, anew=name == last)
                 except OSError as error:  # `status` and `verify` name it; other channels have nothing to do with it
                     self.views_behind[name] = error
+        for name in self._state.former - tree.channels().keys():
+            with contextlib.suppress(OSError):  # `verify` names it
+                views.drop(self.layout, name, self.temporary)
         ballast.replenish(self.layout.ballast)
-
-    def follow(self, channel: str, version: Version, *, anew: bool = False) -> None:
-        """Let a channel's view name its target, and sync it.
-
-        The view is never empty and never dangling: the new number is on the disk before the old one goes; a first view
-        appears whole.
-
-        Args:
-            channel: Which channel.
-            version: Its target.
-            anew: Sync the view also where it is right already: whoever made it may have failed to.
-        """
-        path = self.layout.view(channel)
-        view = read_view(self.layout, channel)
-        name = str(version.number)
-        if view is None:
-            self._first_view(path, name, version)
-            return
-        if not view.own:
-            raise OSError(errno.ENOTDIR, "it is not a directory, and not modelrepo's", str(path))
-        if version not in view.versions:
-            ballast.with_room(self.layout.ballast, lambda: durable.add_link(path / name, view_target(version)))
-            durable.sync_directory(path)
-        stale = view.versions - {version}
-        for old in stale:
-            durable.remove_link(path / str(old.number))
-        if stale or anew:
-            durable.sync_directory(path)
-        if anew:
-            durable.sync_directory(path.parent)
-
-    def _first_view(self, path: Path, name: str, version: Version) -> None:
-        def build() -> None:
-            staged = self.temporary()
-            durable.make_directory(staged, 0o755)
-            try:
-                durable.add_link(staged / name, view_target(version))
-                durable.sync_directory(staged)
-                durable.rename_new(staged, path)
-            except OSError:
-                durable.delete_tree(staged)
-                raise
-
-        ballast.with_room(self.layout.ballast, build)
-        durable.sync_directory(path.parent)
 
 
 def own_directories(layout: Layout) -> None:

@@ -21,8 +21,10 @@ COMMANDS = [
     "push",
     "verify",
     "cleanup",
+    "remove",
     "promote",
     "rollback",
+    "annotate",
     "pin",
     "unpin",
     "list",
@@ -32,6 +34,8 @@ COMMANDS = [
     "status",
     "path",
     "serving-config",
+    "exec",
+    "channel",
 ]
 
 

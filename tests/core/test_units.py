@@ -1,14 +1,14 @@
-"""Durations and sizes, as people write and read them."""
+"""Durations, times and sizes, as people write and read them."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelrepo.core.units import format_duration, format_size, parse_duration, parse_seconds, parse_size
+from modelrepo.core.units import format_duration, format_size, parse_duration, parse_seconds, parse_size, parse_time
 from modelrepo.errors import RequestError
 
 
@@ -130,3 +130,31 @@ def test_a_written_size_is_within_half_a_tenth_of_the_real_one(size: int) -> Non
     power = {"B": 0, "kB": 1, "MB": 2, "GB": 3, "TB": 4}[unit]
     assert abs(float(number) * 1000**power - size) <= 0.0501 * 1000**power
     assert float(number) < 1000 or unit == "TB"
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2026-11-25", datetime(2026, 11, 25, tzinfo=UTC)),
+        ("2026-11-25T10:20Z", datetime(2026, 11, 25, 10, 20, tzinfo=UTC)),
+        ("2026-11-25t10:20:30z", datetime(2026, 11, 25, 10, 20, 30, tzinfo=UTC)),
+        ("2026-11-25 10:20:30", datetime(2026, 11, 25, 10, 20, 30, tzinfo=UTC)),
+        ("2026-11-25T10:20:30.123456Z", datetime(2026, 11, 25, 10, 20, 30, 123456, tzinfo=UTC)),
+        ("2026-11-25T10:20:30.123456789Z", datetime(2026, 11, 25, 10, 20, 30, 123456, tzinfo=UTC)),
+        ("2026-11-25T10:20:30+05:30", datetime(2026, 11, 25, 4, 50, 30, tzinfo=UTC)),
+    ],
+)
+def test_a_time_is_utc_unless_it_says_otherwise(text: str, time: datetime) -> None:
+    assert parse_time(text) == time
+    assert parse_time(text).tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "yesterday", "2026-02-30", "2026-11-25T25:00", "20261125", "2026-W48-3", "2026-11-25T", "0000-01-01",
+     "9999-12-31T23:59:59-05:00", "\uff12026-11-25", "2026-11-25T10:20:30Z\n"],
+)  # fmt: skip
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        parse_time(text)
+    assert caught.value.kind == "time-malformed"

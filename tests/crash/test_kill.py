@@ -118,12 +118,20 @@ def harm(root: Path) -> None:
     journal.write_bytes(b"".join([*lines[:4], *lines[5:]]))
 
 
+def blue(root: Path) -> None:
+    """One more channel."""
+    Repository(root).promote("v3", channel="blue")
+
+
 CASES = {
     "push": Case(("push", "exports/four", "--no-load"), frozenset({"v2"})),
     "promote": Case(("promote", "v3"), frozenset({"v2", "v3"})),
     "first promote": Case(("promote", "v3", "--channel", "canary"), frozenset({"v2"}), sample=100),
     "rollback": Case(("rollback",), frozenset({"v2", "v1"})),
     "cleanup": Case(("cleanup", *AGELESS), frozenset({"v2"})),
+    "remove": Case(("remove", "v1", "v3"), frozenset({"v2"})),
+    "channel remove": Case(("channel", "remove", "blue"), frozenset({"v2"}), blue),
+    "annotate": Case(("annotate", "v1", "--label", "a=b"), frozenset({"v2"})),
     "pin": Case(("pin", "v1"), frozenset({"v2"})),
     "repair": Case(("verify", "--repair"), frozenset({"v2"}), harm),
 }

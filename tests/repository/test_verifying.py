@@ -15,7 +15,7 @@ from modelrepo import Repository, Version
 from modelrepo.core.layout import Layout
 from modelrepo.errors import NotFoundError, RequestError
 from modelrepo.fs import look
-from modelrepo.repository import verifying
+from modelrepo.repository import leasing
 from modelrepo.repository.writing import writing
 
 Edit = Callable[[Path, bytes], None]
@@ -226,7 +226,7 @@ def test_each_version_is_leased_while_it_is_read(
 def test_a_version_that_cleanup_takes_meanwhile_is_no_finding(
     filled: Repository, ageless: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = verifying.lease
+    real = leasing.hold
     cleaned: list[bool] = []
 
     def lease(*arguments: Any) -> Any:
@@ -235,14 +235,14 @@ def test_a_version_that_cleanup_takes_meanwhile_is_no_finding(
             filled.cleanup(**ageless)
         return real(*arguments)
 
-    monkeypatch.setattr(verifying, "lease", lease)
+    monkeypatch.setattr(leasing, "hold", lease)
     assert filled.verify().findings == ()
 
 
 def test_a_version_held_against_readers_is_said_naming_the_holder_and_the_others_are_checked(
     filled: Repository, flock: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch, edit: Edit
 ) -> None:
-    monkeypatch.setattr(verifying, "_LEASE_SECONDS", 0.2)
+    monkeypatch.setattr(leasing, "_SECONDS", 0.2)
     holder = flock(filled.root / "v1", exclusive=True)
     edit(filled.root / "v3" / "saved_model.pb", b"x")
     result = filled.verify()

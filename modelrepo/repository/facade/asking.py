@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from modelrepo.core.refs import Version, parse_channel
 from modelrepo.repository import results
 from modelrepo.repository.border import LOAD_TIMEOUT, border, counted, memory, parsed, seconds
 from modelrepo.repository.facade.rooted import Rooted
+from modelrepo.repository.leasing import Lease
 
 
 class Asking(Rooted):
-    """`list`, `show`, `inspect`, `history`, `status`, `path`, `serving_config`."""
+    """`list`, `show`, `inspect`, `history`, `channels`, `status`, `path`, `lease`, `serving_config`."""
 
     def show(self, ref: str | Version) -> results.VersionDetails:
         """One version: its manifest and its state, also after it was deleted."""
@@ -49,11 +50,59 @@ class Asking(Rooted):
             channel: Only the moves of this channel.
             limit: At most this many.
         """
-        from modelrepo.repository import querying
+        from modelrepo.repository import recalling
 
         with border("read the history"):
             name = None if channel is None else parse_channel(channel)
-            return querying.history(self._layout, name, counted(limit))
+            return recalling.history(self._layout, name, counted(limit))
+
+    def history_at(self, time: datetime) -> results.HistoryAt:
+        """Where the channels pointed at a time.
+
+        Args:
+            time: When; one without a zone is UTC.
+
+        Raises:
+            RequestError: It lies in the future.
+            NotFoundError: It lies before the history begins.
+        """
+        from modelrepo.repository import recalling
+
+        with border("read the history"):
+            return recalling.at(self._layout, time if time.tzinfo is not None else time.replace(tzinfo=UTC))
+
+    def channels(self) -> tuple[results.Channel, ...]:
+        """Every channel: its target, its stack, where a rollback would lead, its base path."""
+        from modelrepo.repository import channels
+
+        with border("read the channels"):
+            return channels.channels(self._layout)
+
+    def lease(self, ref: str | Version) -> Lease:
+        """Hold a version, so that cleanup and `remove` leave it alone while it is read. Use it in a `with` statement.
+
+        Needs no right to write. It ends when closed, or with the process. On NFS it holds against processes of the
+        same host only.
+
+        Args:
+            ref: Which version; a channel is resolved once.
+
+        Raises:
+            NotFoundError: There is no such version.
+            BusyError: Somebody who wants to delete it held it for too long.
+
+        >>> import tempfile
+        >>> from modelrepo import Repository
+        >>> repository = Repository(tempfile.mkdtemp() + "/ranker")
+        >>> _ = repository.push("sample_models/classifier_v1", init=True, load=False, promote=True)
+        >>> with repository.lease("latest") as lease:
+        ...     lease.version, sorted(path.name for path in lease.path.glob("*.pb"))
+        (Version(1), ['fingerprint.pb', 'saved_model.pb'])
+        """
+        from modelrepo.repository import leasing
+
+        with border("lease the version"):
+            return leasing.lease(self._layout, parsed(ref))
 
     def status(self) -> results.Status:
         """Channels, where a rollback would lead, space, problems."""
@@ -82,15 +131,16 @@ class Asking(Rooted):
             return querying.serving_config([self._layout], name, base_path)
 
     def list(
-        self, *, limit: int | None = None, labels: Mapping[str, str] | None = None
+        self, *, limit: int | None = None, labels: Mapping[str, str] | None = None, removed: bool = False
     ) -> tuple[results.VersionSummary, ...]:
         """The versions, highest number first.
 
         Args:
             limit: At most this many.
             labels: Only versions that carry all of these.
+            removed: The versions that were deleted, instead of those that are there.
         """
         from modelrepo.repository import querying
 
         with border("list the versions"):
-            return querying.summaries(self._layout, counted(limit), labels or {})
+            return querying.summaries(self._layout, counted(limit), labels or {}, removed=removed)

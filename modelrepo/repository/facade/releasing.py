@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from modelrepo.core.annotations import Annotation
 from modelrepo.core.refs import LATEST, Version, parse_channel
+from modelrepo.core.values import check_key, check_labels, check_metrics, check_text
 from modelrepo.errors import RequestError
 from modelrepo.repository import results
 from modelrepo.repository.border import border, parsed, said
@@ -11,7 +15,7 @@ from modelrepo.repository.moving import Request
 
 
 class Releasing(Rooted):
-    """`promote`, `rollback`, `pin`, `unpin`."""
+    """`promote`, `rollback`, `channel_remove`, `annotate`, `pin`, `unpin`."""
 
     def promote(
         self,
@@ -78,6 +82,52 @@ class Releasing(Rooted):
             return moving.rollback(
                 self._layout, request, steps=steps or 1, to=target, dry_run=dry_run, timeout=self._timeout
             )
+
+    def channel_remove(self, channel: str, *, reason: str | None = None) -> results.ChannelRemoval:
+        """Take a channel and its TensorFlow Serving view away; the version that it named stays.
+
+        A server whose configuration still names the view stops looking for new versions of all its models: take it out
+        of the configuration first.
+
+        Raises:
+            NotFoundError: There is no such channel.
+            RefusedError: It is `latest`, or something that is not modelrepo's is in the way.
+        """
+        from modelrepo.repository import channels
+
+        with border("remove the channel"):
+            return channels.remove(self._layout, parse_channel(channel), said(reason), self._timeout)
+
+    def annotate(
+        self,
+        ref: str | Version,
+        *,
+        labels: Mapping[str, str] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        unset: Sequence[str] = (),
+        message: str | None = None,
+    ) -> results.AnnotateResult:
+        """Add to what `list` and `show` say of a version. Recorded; the manifest stays as it was pushed.
+
+        Args:
+            ref: Which version.
+            labels: Words, by key; they replace those of the same key.
+            metrics: Finite numbers, by key; likewise.
+            unset: Keys of labels and metrics to take away first.
+            message: A new message; an empty one takes it away.
+        """
+        from modelrepo.repository import annotating
+
+        given = Annotation(
+            check_labels(dict(labels or {})),
+            check_metrics(dict(metrics or {})),
+            None if message is None else check_text(message, "the message"),
+            frozenset(check_key(key, "what is unset") for key in unset),
+        )
+        if given == Annotation():
+            raise RequestError("there is nothing to annotate", kind="annotation-empty", expected="something to say")
+        with border("annotate"):
+            return annotating.annotate(self._layout, parsed(ref), given, self._timeout)
 
     def pin(self, ref: str | Version, *, reason: str | None = None) -> results.PinResult:
         """Keep a version for ever."""

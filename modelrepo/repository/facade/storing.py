@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modelrepo.core.refs import LATEST, Version, parse_channel
 from modelrepo.core.values import check_labels, check_metrics, check_text
+from modelrepo.errors import RequestError
 from modelrepo.repository import results
 from modelrepo.repository.border import LOAD_TIMEOUT, border, memory, parsed, place, require, said, seconds
 from modelrepo.repository.facade.rooted import Rooted
@@ -16,7 +17,7 @@ from modelrepo.repository.moving import Request
 
 
 class Storing(Rooted):
-    """`init`, `push`, `verify`, `cleanup`."""
+    """`init`, `push`, `verify`, `cleanup`, `remove`."""
 
     def init(self) -> results.InitResult:
         """Make the repository in a missing or empty directory; change nothing where it is whole.
@@ -151,3 +152,21 @@ class Storing(Rooted):
         rules: dict[str, object] = {name: value for name, value in given.items() if value is not None}
         with border("clean up"):
             return cleaning.cleanup(self._layout, rules, dry_run=dry_run, timeout=self._timeout)
+
+    def remove(self, refs: Sequence[str | Version], *, reason: str | None = None) -> results.RemoveResult:
+        """Delete versions now, past retention's ages and counts: all of them, or none where one may not go.
+
+        Args:
+            refs: Which versions.
+            reason: What the history says.
+
+        Raises:
+            RefusedError: A channel, link, pin, lease or process needs one of them, or nothing would be left.
+            IntegrityError: The repository is inconsistent; nothing was deleted.
+        """
+        from modelrepo.repository import removing
+
+        if isinstance(refs, str) or not refs:
+            raise RequestError("name the versions to remove", kind="refs-missing", expected="a list of refs")
+        with border("remove"):
+            return removing.remove(self._layout, [parsed(ref) for ref in refs], said(reason), self._timeout)

@@ -1,0 +1,83 @@
+"""`remove`: deleting named versions now, past retention's ages and counts; never what somebody or something needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from modelrepo.core.layout import Layout
+from modelrepo.core.refs import Ref, Version
+from modelrepo.core.retention import needs
+from modelrepo.errors import ModelRepoError, RefusedError, UnconfirmedError
+from modelrepo.fs import locks
+from modelrepo.repository import deleting, planning
+from modelrepo.repository.results import RemoveResult
+from modelrepo.repository.snapshot import Snapshot
+from modelrepo.repository.writing import Writer, token, writing
+
+
+def remove(layout: Layout, refs: Sequence[Ref], reason: str | None, timeout: float | None) -> RemoveResult:
+    """Delete versions: all of them, or none where one may not go.
+
+    Raises:
+        RefusedError: One of them is needed, or they are all that there is; nothing was deleted.
+        IntegrityError: The repository is inconsistent; nothing was deleted.
+        UnconfirmedError: They are out of sight, and something behind that is unfinished.
+    """
+    removed: list[Version] = []
+    names: list[str] = []
+    with writing(layout, timeout) as writer:
+        snapshot = writer.snapshot()
+        planning.require_consistent(snapshot)
+        versions = sorted({snapshot.resolve(ref) for ref in refs})
+        _refuse_needed(snapshot, versions)
+        freed = sum(snapshot.state.stored[version].size for version in versions)
+        for version in versions:
+            try:
+                names.append(_out_of_sight(writer, snapshot, version, reason))
+            except ModelRepoError as error:
+                gone = [*removed, version] if isinstance(error, UnconfirmedError) else removed
+                error.partial = RemoveResult(removed=tuple(gone), freed=0)
+                raise
+            removed.append(version)
+    trouble: list[ModelRepoError] = []
+    left = set(names) - set(deleting.empty_trash(layout, names, trouble))
+    result = RemoveResult(removed=tuple(removed), freed=0 if left else freed)
+    if left:
+        raise deleting.bytes_left(removed, trouble, result)
+    return result
+
+
+def _refuse_needed(snapshot: Snapshot, versions: Sequence[Version]) -> None:
+    """Refuse where a channel, link, view, pin, lease or process needs one of them, naming each.
+
+    Raises:
+        RefusedError: One is needed, or nothing would be left.
+    """
+    only = frozenset(versions)
+    decisions = planning.plan(snapshot, snapshot.config.retention, only=only).decisions
+    needed = {each.version: needs(each) for each in decisions if each.version in only and needs(each)}
+    if needed:
+        raise RefusedError(
+            f"{', '.join(map(str, sorted(needed)))} cannot be removed: somebody needs it",
+            kind="version-needed",
+            expected="versions that no channel, link, pin, lease or process holds",
+            hint="promote another version, unpin it, or wait until its users have ended; nothing was removed",
+            items=tuple(f"{version}: {', '.join(reasons)}" for version, reasons in sorted(needed.items())),
+        )
+    if only == snapshot.present:
+        raise RefusedError(
+            f"nothing would be left: {', '.join(map(str, versions))} is all that there is",
+            kind="last-version",
+            hint="push another version first; to give the repository up, delete its directory",
+        )
+
+
+def _out_of_sight(writer: Writer, snapshot: Snapshot, version: Version, reason: str | None) -> str:
+    """Rename a version into the trash; return its name there."""
+    hold = locks.take(writer.layout.version(version), exclusive=True)
+    if hold is None:
+        raise RefusedError(f"{version} was leased a moment ago", kind="version-needed", hint="try again")
+    name = token(str(version))
+    with hold:
+        deleting.to_trash(writer, snapshot, version, name, "remove", reason)
+    return name

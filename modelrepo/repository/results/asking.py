@@ -1,0 +1,175 @@
+"""What reading gives."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from modelrepo.core.manifest import Manifest
+from modelrepo.core.signatures import Signature
+from modelrepo.core.values import Actor, Timestamp, Value, VersionField
+from modelrepo.repository.results.storing import Problem
+
+
+class VersionSummary(Value):
+    """One row of `list`."""
+
+    version: VersionField
+    digest: str
+    size: int
+    created_at: Timestamp | None
+    channels: tuple[str, ...]
+    pinned: bool
+    load: Literal["passed", "skipped"] | None
+    labels: dict[str, str] | None
+    metrics: dict[str, float] | None
+    message: str | None
+    signatures: tuple[str, ...] | None
+    problem: str | None = None
+    removed_at: Timestamp | None = None
+
+
+class VersionDetails(Manifest):
+    """A manifest, and what the repository says about the version now.
+
+    Attributes:
+        manifest_digest: Of the manifest's raw bytes.
+        channels: The channels that name it.
+        pinned: Whether it is kept for ever.
+        path: Its directory; None where it was deleted.
+        removed_at: When it was deleted.
+    """
+
+    manifest_digest: str
+    channels: tuple[str, ...]
+    pinned: bool
+    path: str | None
+    removed_at: Timestamp | None
+
+
+class Inspection(Value):
+    """What the inspector says about a SavedModel.
+
+    Attributes:
+        path: Where it is.
+        version: Which version it is, None for a path.
+        signatures: The contract of the meta graph for serving.
+        tags: All tag sets.
+        tensorflow_version: Which TensorFlow wrote it.
+        fingerprint: TensorFlow's own.
+        ops: How often each op stands in the meta graph for serving.
+        findings: What a scan found; None because nobody scanned.
+        load: Whether TensorFlow has loaded it just now; None where that was not asked.
+        loaded_by: Which TensorFlow loaded it.
+    """
+
+    path: str
+    version: VersionField | None
+    signatures: dict[str, Signature]
+    tags: tuple[tuple[str, ...], ...]
+    tensorflow_version: str | None
+    fingerprint: dict[str, str] | None
+    ops: dict[str, int]
+    findings: tuple[str, ...] | None = None
+    load: Literal["passed"] | None = None
+    loaded_by: str | None = None
+
+
+class HistoryEntry(Value):
+    """One outcome in the journal; of an annotation also what it gave and took away."""
+
+    seq: int
+    time: Timestamp
+    actor: Actor
+    action: str
+    channel: str | None
+    origin: VersionField | None = Field(serialization_alias="from")
+    to: VersionField | None
+    version: VersionField | None
+    reason: str | None
+    breaking: tuple[str, ...] | None
+    recorded_by: Actor | None
+    labels: dict[str, str] | None = None
+    metrics: dict[str, float] | None = None
+    message: str | None = None
+    unset: tuple[str, ...] | None = None
+
+
+class HistoryAt(Value):
+    """Where the channels pointed at a time.
+
+    Attributes:
+        at: When.
+        channels: What each channel named then.
+        moves: The moves that had brought them there.
+    """
+
+    at: Timestamp
+    channels: dict[str, VersionField]
+    moves: tuple[HistoryEntry, ...]
+
+
+class Status(Value):
+    """The repository at one glance.
+
+    Attributes:
+        repo: The root's absolute path.
+        channels: What each channel names; None where its link names no version.
+        rollback_to: Where a rollback would lead, None where there is nothing.
+        versions: How many there are.
+        size: Bytes of their files.
+        free: Free bytes on the file system.
+        pinned: The pinned versions.
+        problems: What should be looked at.
+        journal_head: The digest of the journal's last line: noted elsewhere, it shows a cut-off end.
+    """
+
+    repo: str
+    channels: dict[str, VersionField | None]
+    rollback_to: dict[str, VersionField | None]
+    versions: int
+    size: int
+    free: int
+    pinned: tuple[VersionField, ...]
+    problems: tuple[Problem, ...]
+    journal_head: str | None
+
+
+class Channel(Value):
+    """One channel.
+
+    Attributes:
+        channel: Its name.
+        target: What it names; None where its link names no version.
+        stack: Its targets, the present one last.
+        rollback_to: Where a rollback would lead, None where there is nothing.
+        base_path: Its base path for TensorFlow Serving; None where it has none.
+    """
+
+    channel: str
+    target: VersionField | None
+    stack: tuple[VersionField, ...]
+    rollback_to: VersionField | None
+    base_path: str | None
+
+
+class PathResult(Value):
+    """A version and where it is."""
+
+    version: VersionField
+    path: str
+
+
+class ServingConfig(Value):
+    """A ModelServerConfig in protobuf's text format.
+
+    Attributes:
+        config: The text.
+        models: Each model's name and base path.
+        without: The repositories that have no channel to serve yet.
+    """
+
+    config: str
+    models: dict[str, str]
+    without: tuple[str, ...] = ()

@@ -1,0 +1,124 @@
+"""What taking in, checking and deleting gives."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from modelrepo.core.signatures import Signature
+from modelrepo.core.values import Value, VersionField
+from modelrepo.repository.results.releasing import MoveResult
+
+
+class InitResult(Value):
+    """What `init` did.
+
+    Attributes:
+        repo: The root's absolute path.
+        created: Whether this call made the repository, or finished one that was interrupted.
+        adopted: Versions taken over from a hand-made tree.
+    """
+
+    repo: str
+    created: bool
+    adopted: tuple[VersionField, ...] = ()
+
+
+class PushResult(Value):
+    """What a push did.
+
+    Attributes:
+        version: The version that holds the content.
+        created: Whether it is new; False where a version with the same content was there already.
+        digest: Of the content.
+        size: Bytes.
+        files: How many.
+        signatures: The contract, None where nobody read the model.
+        load: Whether TensorFlow has loaded it, at this push or at the first of this content.
+        findings: What a scan found; None because nobody scanned.
+        promoted: The move of the channel, where one was asked for and happened.
+        warnings: What somebody should know.
+    """
+
+    version: VersionField
+    created: bool
+    digest: str
+    size: int
+    files: int
+    signatures: dict[str, Signature] | None
+    load: Literal["passed", "skipped"]
+    findings: tuple[str, ...] | None = None
+    promoted: MoveResult | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Problem(Value):
+    """One finding of `verify` or `status`.
+
+    Attributes:
+        kind: A short stable word.
+        path: What it is about, relative to the root where it is inside.
+        detail: What is wrong, expected and got.
+        repaired: Whether `verify --repair` has mended it.
+        note: Whether it only informs: notes do not make a repository unsound.
+    """
+
+    kind: str
+    path: str
+    detail: str
+    repaired: bool = False
+    note: bool = False
+
+
+class VerifyResult(Value):
+    """What verify found.
+
+    Attributes:
+        ok: Whether nothing is wrong, or nothing is left wrong after a repair.
+        versions: What was checked.
+        findings: All that was found, notes included.
+    """
+
+    ok: bool
+    versions: tuple[VersionField, ...]
+    findings: tuple[Problem, ...]
+
+
+class Kept(Value):
+    """A version that cleanup keeps, with all reasons."""
+
+    version: VersionField
+    reasons: tuple[str, ...]
+
+
+class CleanupResult(Value):
+    """What cleanup did, or with `dry_run` would do.
+
+    Attributes:
+        removed: The versions that went.
+        kept: The others, and why.
+        freed: Bytes of the files that went.
+        dry_run: Whether this is only the plan.
+        leftovers: How many abandoned directories of crashed commands were deleted.
+        unseen: Processes that could not be looked at for open files; None where nobody had to look.
+        problems: What was noticed on the way and stopped nothing.
+    """
+
+    removed: tuple[VersionField, ...]
+    kept: tuple[Kept, ...]
+    freed: int
+    dry_run: bool
+    leftovers: int = 0
+    unseen: int | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+class RemoveResult(Value):
+    """What `remove` did.
+
+    Attributes:
+        removed: The versions that went.
+        freed: Bytes of their files.
+    """
+
+    removed: tuple[VersionField, ...]
+    freed: int
