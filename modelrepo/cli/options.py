@@ -43,7 +43,7 @@ def pairs(words: list[str], option: str, read: Callable[[str], T]) -> dict[str, 
     return found
 
 
-def number(text: str) -> float:
+def finite(text: str) -> float:
     """Read a number; whether it is finite, the library decides."""
     try:
         return float(text)

@@ -20,7 +20,7 @@ from modelrepo.cli.options import (
     ReasonOption,
     RefArgument,
     attempt,
-    number,
+    finite,
     pairs,
 )
 from modelrepo.core.refs import LATEST
@@ -94,7 +94,7 @@ def annotate(
     result = run.repository(lock_timeout).annotate(
         ref,
         labels=pairs(label or [], "--label", str),
-        metrics=pairs(metric or [], "--metric", number),
+        metrics=pairs(metric or [], "--metric", finite),
         unset=unset or [],
         message=message,
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from modelrepo.cli.answers import page, printable, table
+from modelrepo.core.manifest import Exported
 from modelrepo.core.signatures import Signature, describe
 from modelrepo.core.units import format_size
 from modelrepo.core.values import Actor
@@ -54,6 +55,12 @@ def push(result: results.PushResult, *, asked: bool = False) -> str:
     if result.created and not asked:
         lines.append(f"  to go live: modelrepo promote {result.version}")
     return page(lines)
+
+
+def export(result: results.ExportResult) -> str:
+    """One line."""
+    facts = f"{_count(result.files, 'file')}, {format_size(result.size)}"
+    return printable(f"exported {result.version} to {result.path}: {facts}")
 
 
 def move(result: results.MoveResult, verb: str, *, dry_run: bool = False) -> str:
@@ -148,6 +155,7 @@ def details(result: results.VersionDetails) -> str:
         f"path:       {result.path}" if result.path else f"deleted:    {_time(result.removed_at)} UTC",
         f"pushed:     {_time(result.created_at)} UTC by {by}",
         f"from:       {result.source.host}:{result.source.path}",
+        *_exported(result.source.exported),
         f"digest:     {result.digest}",
         f"size:       {format_size(result.size)} in {_count(len(result.files), 'file')}",
         f"load:       {result.load}" + (f" (TensorFlow {result.loaded_by})" if result.loaded_by else ""),
@@ -163,6 +171,17 @@ def details(result: results.VersionDetails) -> str:
     lines.append("files:")
     lines += [f"  {entry.digest[:_SHORT_DIGEST]}  {format_size(entry.size):>9}  {entry.path}" for entry in result.files]
     return page(lines)
+
+
+def _exported(exported: Exported | None) -> list[str]:
+    """What it was in the repository that it was exported from."""
+    if exported is None:
+        return []
+    return [
+        f"was:        {exported.version}, pushed {_time(exported.created_at)} UTC by {_actor(exported.created_by)}",
+        f"            from {exported.host}:{exported.path}",
+        f"            manifest {exported.manifest_digest}",
+    ]
 
 
 def inspection(result: results.Inspection) -> str:

@@ -17,9 +17,10 @@ from modelrepo.cli.options import (
     MessageOption,
     MetricOption,
     ReasonOption,
+    RefArgument,
     TimeoutOption,
     attempt,
-    number,
+    finite,
     pairs,
 )
 from modelrepo.core.refs import LATEST
@@ -66,6 +67,9 @@ def push(
     allow_duplicate: Annotated[
         bool, typer.Option("--allow-duplicate", help="Store it although a version has the same content.")
     ] = False,
+    number: Annotated[
+        int | None, typer.Option("--number", metavar="N", help="Its number, above all others (the next one).")
+    ] = None,
     init_first: Annotated[bool, typer.Option("--init", help="Make the repository if there is none.")] = False,
     lock_timeout: LockOption = None,
 ) -> Answer:
@@ -75,7 +79,7 @@ def push(
     repository = run.repository(lock_timeout)
     arguments = {
         "labels": pairs(label or [], "--label", str),
-        "metrics": pairs(metric or [], "--metric", number),
+        "metrics": pairs(metric or [], "--metric", finite),
         "load_timeout": parse_duration(load_timeout),
         "load_memory": None if load_memory is None else parse_size(load_memory),
     }
@@ -93,9 +97,21 @@ def push(
         allow_breaking=allow_breaking,
         reason=reason,
         init=init_first,
+        number=number,
         **arguments,
     )
     return Answer(outcome, render.push(outcome, asked=promote), (str(outcome.version),), outcome.warnings, error)
+
+
+@command("export")
+def export(
+    run: Run,
+    ref: RefArgument,
+    directory: Annotated[str, typer.Argument(metavar="DIR", help="The copy: missing, or an empty directory.")],
+) -> Answer:
+    """Copy a version out: verified, with its manifest. A push of the copy checks it, and records where it came from."""
+    result, error = attempt(run.repository().export, results.ExportResult, ref, directory)
+    return Answer(result, render.export(result), (str(result.version),), error=error)
 
 
 @command("verify")

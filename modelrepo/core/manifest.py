@@ -18,16 +18,38 @@ from modelrepo.errors import IntegrityError
 MAX_MANIFEST_BYTES = 256 * 1024 * 1024
 
 
+class Exported(Value):
+    """What a version was in the repository that it was exported from; its content is the same.
+
+    Attributes:
+        version: Its number there.
+        manifest_digest: Of its manifest's raw bytes there: it finds the version's record in that journal.
+        created_at: When it was pushed there.
+        created_by: By whom.
+        path: What was pushed there.
+        host: The host that pushed it there.
+    """
+
+    version: VersionField
+    manifest_digest: str
+    created_at: Timestamp
+    created_by: Actor
+    path: str
+    host: str
+
+
 class Origin(Value):
     """Where a version came from.
 
     Attributes:
         path: The source's absolute path on that host.
         host: The host that pushed it.
+        exported: What it was in another repository, where the source was an export of it.
     """
 
     path: str
     host: str
+    exported: Exported | None = None
 
 
 class Manifest(Value):

@@ -35,7 +35,7 @@ FILE_MODE = 0o444
 DIRECTORY_MODE = 0o755
 
 
-def copy(listing: Listing, destination: Path) -> tuple[FileEntry, ...]:
+def copy(listing: Listing, destination: Path, *, plain: bool = False) -> tuple[FileEntry, ...]:
     """Copy what was listed into an empty directory.
 
     On return every file's bytes are on the disk; the directories are not synced yet (`sync_directories`).
@@ -43,13 +43,14 @@ def copy(listing: Listing, destination: Path) -> tuple[FileEntry, ...]:
     Args:
         listing: What to copy.
         destination: An existing, empty directory that nobody else writes to.
+        plain: Leave owner and modes to the system, as `cp` does: for a copy that lies outside a repository.
 
     Raises:
         SourceError: A file is not what was listed any more.
         OSError: Reading or writing failed.
     """
     for directory in listing.directories:
-        durable.make_directory(destination / directory, DIRECTORY_MODE)
+        durable.make_directory(destination / directory, None if plain else DIRECTORY_MODE, inherit=not plain)
     watch = os.open(destination, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     waiting: list[int] = []
     pool = ThreadPoolExecutor(1)
@@ -60,11 +61,14 @@ def copy(listing: Listing, destination: Path) -> tuple[FileEntry, ...]:
         entries = []
         for file in listing.files:
             descriptor = os.open(
-                destination / file.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+                destination / file.path,
+                os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
+                0o666 if plain else 0o600,
             )
             waiting.append(descriptor)
-            durable.belong(destination / file.path)
-            entries.append(_copy_file(file, descriptor, pool))
+            if not plain:
+                durable.belong(destination / file.path)
+            entries.append(_copy_file(file, descriptor, pool, None if plain else FILE_MODE))
             if together or len(waiting) > _OPEN_FILES:
                 # The sync of the whole file system reports errors of closed files too, since its descriptor is older.
                 if not together:
@@ -87,7 +91,7 @@ def _sync_each(waiting: list[int], destination: Path, closed: Listing | None) ->
             durable.sync(written.fileno())
 
 
-def _copy_file(file: SourceFile, target: int, pool: ThreadPoolExecutor) -> FileEntry:
+def _copy_file(file: SourceFile, target: int, pool: ThreadPoolExecutor, mode: int | None) -> FileEntry:
     """Copy one file into an open one, and begin its writing to the disk."""
     try:
         source = os.open(file.real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -109,7 +113,8 @@ def _copy_file(file: SourceFile, target: int, pool: ThreadPoolExecutor) -> FileE
             raise changed(file.path)
     finally:
         os.close(source)
-    os.fchmod(target, FILE_MODE)
+    if mode is not None:
+        os.fchmod(target, mode)
     native.start_writeback(target)
     return FileEntry(path=file.path, size=size, digest=f"sha256:{digest}")
 

@@ -56,17 +56,25 @@ def write_all(descriptor: int, data: bytes | memoryview, offset: int | None = No
         offset = None if offset is None else offset + count
 
 
-def write_new(path: Path, data: bytes, mode: int) -> None:
+def write_new(path: Path, data: bytes, mode: int | None) -> None:
     """Make a file and sync its bytes; its name is durable once its directory is synced.
+
+    Args:
+        path: Its name.
+        data: Its bytes.
+        mode: Its mode, whatever the umask; None for a plain file outside a repository: its mode is the umask's, its
+            owner whoever makes it.
 
     Raises:
         FileExistsError: The name is taken.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o666 if mode is None else 0o600)
     try:
         write_all(descriptor, data)
-        belong(path)
-        os.fchmod(descriptor, mode)
+        if mode is not None:
+            belong(path)
+            os.fchmod(descriptor, mode)
         sync(descriptor)
     except BaseException:
         os.unlink(path)
@@ -166,26 +174,27 @@ def remove_file(path: Path) -> None:
         os.unlink(path)
 
 
-def make_directory(path: Path, mode: int, *, inherit: bool = True) -> bool:
-    """Make a directory of exactly this mode. Not synced.
+def make_directory(path: Path, mode: int | None, *, inherit: bool = True) -> bool:
+    """Make a directory of exactly this mode, or of the one that the umask gives. Not synced.
 
     Args:
         path: Which one; the directory above exists.
-        mode: Its mode, whatever the umask.
+        mode: Its mode, whatever the umask; None for the umask's.
         inherit: Whether root gives it to the owner of the directory above (`belong`).
 
     Returns:
         False where a directory is there already; it is left as it is.
     """
     try:
-        os.mkdir(path, 0o700)
+        os.mkdir(path, 0o777 if mode is None else 0o700)
     except FileExistsError:
         if path.is_symlink() or not path.is_dir():
             raise
         return False
     if inherit:
         belong(path)
-    os.chmod(path, mode)
+    if mode is not None:
+        os.chmod(path, mode)
     return True
 
 
@@ -218,6 +227,15 @@ def rename_new(old: Path, new: Path) -> None:
         return
     if os.path.lexists(new):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(new))
+    os.rename(old, new)
+
+
+def replace_empty_directory(old: Path, new: Path) -> None:
+    """Rename a directory to a name that is free, or that an empty directory has, which it replaces. Not synced.
+
+    Raises:
+        OSError: Something else is there (`ENOTEMPTY`, `ENOTDIR`); nothing changed.
+    """
     os.rename(old, new)
 
 

@@ -48,10 +48,17 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All that will be copied, sorted by path."""
+    """All that will be copied, sorted by path.
+
+    Attributes:
+        files: The files.
+        directories: The directories, without the top.
+        manifest: A `manifest.json` at the top: it is not copied. What was exported from a repository has one.
+    """
 
     files: tuple[SourceFile, ...]
     directories: tuple[str, ...]
+    manifest: SourceFile | None = None
 
     @property
     def size(self) -> int:
@@ -83,6 +90,7 @@ class _Scan:
     files: list[SourceFile] = field(default_factory=list)
     directories: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    manifest: SourceFile | None = None
 
     def run(self, root: str) -> None:
         status = os.stat(root)
@@ -103,6 +111,9 @@ class _Scan:
     def _look(self, prefix: str, entry: os.DirEntry[str], above: tuple[tuple[int, int], ...]) -> _Place | None:
         """Take in one entry, or note why not; return the directory to look into next."""
         path = f"{prefix}{entry.name}"
+        if path == MANIFEST and entry.is_file(follow_symlinks=False):
+            self.manifest = SourceFile(path, entry.path, identity(entry.stat(follow_symlinks=False)))
+            return None
         reserved = _reserved(path, entry.name)
         if reserved is not None:
             self.problems.append(f"{path!a} {reserved}")
@@ -191,6 +202,7 @@ def look(source: Path, *, follow_links: bool = False, links_into: Sequence[Path]
     listing = Listing(
         tuple(sorted(scan.files, key=lambda file: file.path.encode())),
         tuple(sorted(scan.directories, key=str.encode)),
+        scan.manifest,
     )
     if listing.model_format is None:
         raise SourceError(

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from datetime import timedelta
 
-from modelrepo.core.refs import Ref, Version, parse_ref
+from modelrepo.core.refs import MAX_NUMBER, Ref, Version, parse_ref
 from modelrepo.core.values import check_text
 from modelrepo.errors import RequestError, from_os
 
@@ -46,6 +46,16 @@ def require(name: str, value: int | None, least: int) -> None:
     """Refuse a number that is too small with a `RequestError`."""
     if value is not None and value < least:
         raise RequestError(f"{name} is too small", kind="number-malformed", expected=f"at least {least}", got=value)
+
+
+def numbered(number: int | None) -> int | None:
+    """A version's number that somebody asks for, checked."""
+    require("number", number, 1)
+    if number is not None and number >= MAX_NUMBER:
+        raise RequestError(
+            "number is too large", kind="number-malformed", expected=f"less than {MAX_NUMBER}", got=number
+        )
+    return number
 
 
 def place(path: str | os.PathLike[str], what: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelrepo import __version__
+from modelrepo.core.annotations import About, Annotation
 from modelrepo.core.contents import FileEntry, content_digest
 from modelrepo.core.history import State
 from modelrepo.core.layout import MANIFEST, Layout
@@ -18,7 +19,7 @@ from modelrepo.core.manifest import Manifest, Origin
 from modelrepo.core.refs import MAX_NUMBER, NumberRef, Version
 from modelrepo.errors import IntegrityError, ModelRepoError, RefusedError, UnconfirmedError, from_os, told
 from modelrepo.fs import copying, durable, look, machine, source
-from modelrepo.repository import initializing, moving, staging, verifying
+from modelrepo.repository import initializing, moving, origins, staging, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.border import border
 from modelrepo.repository.results import PushResult
@@ -45,6 +46,7 @@ class Options:
         allow_duplicate: Store it although a version has the same content.
         promotion: The move to make after, or None.
         init: Make the repository if there is none.
+        number: The version's number; None for the next.
     """
 
     message: str | None = None
@@ -57,6 +59,7 @@ class Options:
     allow_duplicate: bool = False
     promotion: moving.Request | None = None
     init: bool = False
+    number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class _Staged:
     report: Report | None
     loaded: Loaded | None
     warnings: tuple[str, ...]
+    export: origins.Export | None
 
 
 def push(layout: Layout, path: Path, options: Options, timeout: float | None) -> PushResult:
@@ -77,6 +81,7 @@ def push(layout: Layout, path: Path, options: Options, timeout: float | None) ->
     lock_seconds(timeout)  # what cannot be understood is said before the work, not after
     place = staging.locate(layout, path)
     listing = staging.look_at(place, options.links)
+    export = origins.read(listing)
     if options.init:
         initializing.init(layout, timeout)
     snapshot = reading.take(layout)
@@ -85,9 +90,10 @@ def push(layout: Layout, path: Path, options: Options, timeout: float | None) ->
     if layout.staging.is_symlink() or not layout.staging.is_dir():
         with writing(layout, timeout):
             pass  # recovery makes it again, or says why it cannot
-    _next(layout, snapshot.state)
+    if options.number is None or Version(options.number) not in snapshot.present:  # that may have the same content
+        _next(layout, snapshot.state, options.number)
     memory = options.load_memory if options.load_memory is not None else default_memory(listing.size)
-    staging.require_room(layout, snapshot, listing)
+    staging.require_room(layout.root, listing, snapshot)
     with (
         staging.staging(layout) as (directory, name),
         Inspector(memory=memory, seconds=options.load_seconds) as inspector,
@@ -96,8 +102,10 @@ def push(layout: Layout, path: Path, options: Options, timeout: float | None) ->
             inspector.warm()
         files = copying.copy(listing, directory)
         staging.look_again(place, listing, options.links)
+        if export is not None:
+            export.require(files, place)
         report, loaded, warnings = staging.inspect(inspector, directory, load=options.load)
-        staged = _Staged(directory, name, listing, files, report, loaded, warnings)
+        staged = _Staged(directory, name, listing, files, report, loaded, warnings, export)
         result = _commit(layout, staged, place, options, timeout)
     if options.promotion is None:
         return result
@@ -109,7 +117,8 @@ def _commit(layout: Layout, staged: _Staged, place: Path, options: Options, time
     warnings = list(staged.warnings)
     sound: set[Version] = set()
     damaged: set[Version] = set()
-    manifest, raw = _write_manifest(staged, place, options, digest, _next(layout, reading.take(layout).state))
+    guess = _next(layout, reading.take(layout).state, None) if options.number is None else Version(options.number)
+    manifest, raw = _write_manifest(staged, place, options, digest, guess)
     copying.sync_directories(staged.directory, staged.listing)
     while True:
         same: set[Version] = set()
@@ -126,21 +135,49 @@ def _commit(layout: Layout, staged: _Staged, place: Path, options: Options, time
             if same - sound - damaged:
                 continue  # somebody pushed the same content meanwhile: read it without the lock
             if same & sound:
-                return _push_again(writer, max(same & sound), staged, options, warnings)
-            version = _next(layout, writer.state)
+                return _push_again(writer, _meant(same & sound, options.number), staged, options, warnings)
+            version = _next(layout, writer.state, options.number)
             if version != manifest.version:
                 manifest, raw = _write_manifest(staged, place, options, digest, version)
                 durable.sync_directory(staged.directory)
             return _rename(writer, staged, manifest, raw, warnings)
 
 
-def _next(layout: Layout, state: State) -> Version:
-    """The next number: above every one in a record or a name.
+def _meant(same: set[Version], wanted: int | None) -> Version:
+    """Which of the versions with the same content a push means.
 
     Raises:
-        RefusedError: A foreign name claims a number that is absurdly high: taking the next would waste all between.
+        RefusedError: It shall have a number that none of them has: hosts that agree on numbers would not agree.
+    """
+    if wanted is None or Version(wanted) in same:
+        return max(same) if wanted is None else Version(wanted)
+    raise RefusedError(
+        f"{max(same)} has this content already, so it is not stored as v{wanted}",
+        kind="content-elsewhere",
+        expected=f"content that is new, or that v{wanted} has",
+        got=f"the content of {', '.join(map(str, sorted(same)))}",
+        hint="--allow-duplicate stores it a second time",
+    )
+
+
+def _next(layout: Layout, state: State, wanted: int | None) -> Version:
+    """The next number, above every one in a record or a name; or the wanted one, if it is above them too.
+
+    Raises:
+        RefusedError: The wanted number is spent; or a foreign name claims one that is absurdly high: taking the next
+            would waste all between.
     """
     highest = max(0, *look.used_numbers(layout), state.highest)
+    if wanted is not None:
+        if wanted > highest:
+            return Version(wanted)
+        raise RefusedError(
+            f"v{wanted} cannot be used: numbers only go up, and none is used twice",
+            kind="number-spent",
+            expected=f"a number above {highest}",
+            got=wanted,
+            hint=f"push it as v{highest + 1}, or without --number",
+        )
     if highest > state.highest + _GAP or highest >= MAX_NUMBER:
         raise RefusedError(
             f"the next version would be v{highest + 1}, because something has the name v{highest}",
@@ -162,6 +199,12 @@ def _write_manifest(
 ) -> tuple[Manifest, bytes]:
     actor = machine.actor()
     report, loaded = staged.report, staged.loaded
+    export = staged.export
+    said = About(options.labels, options.metrics, options.message)
+    if export is not None:  # what was said there, where nothing else is said here
+        before = export.manifest
+        given = Annotation(options.labels, options.metrics, options.message)
+        said = given.over(About(before.labels, before.metrics, before.message))
     manifest = Manifest(
         version=version,
         digest=digest,
@@ -169,10 +212,10 @@ def _write_manifest(
         files=staged.files,
         created_at=machine.now().time,
         created_by=actor,
-        source=Origin(path=str(place), host=actor.host),
-        message=options.message,
-        labels=options.labels,
-        metrics=options.metrics,
+        source=Origin(path=str(place), host=actor.host, exported=export.origin() if export is not None else None),
+        message=said.message,
+        labels=said.labels,
+        metrics=said.metrics,
         model_format=staged.listing.model_format or "pb",
         tags=tuple(graph.tags for graph in report.meta_graphs) if report else None,
         signatures=report.served.signatures if report else None,

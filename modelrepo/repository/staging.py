@@ -73,24 +73,29 @@ def locate(layout: Layout, path: Path) -> Path:
     return place
 
 
-def require_room(layout: Layout, snapshot: reading.Snapshot, listing: source.Listing) -> None:
+def require_room(place: Path, listing: source.Listing, snapshot: reading.Snapshot | None = None) -> None:
     """Make sure that the disk has room, before the first byte is copied.
 
+    Args:
+        place: A directory on that disk.
+        listing: What will be copied.
+        snapshot: The repository that lies there: the message says what its cleanup would free.
+
     Raises:
-        SystemRefusedError: It has not; the message says what a cleanup would free.
+        SystemRefusedError: There is none.
     """
     blocks = sum(-(-file.size // _BLOCK) + 1 for file in listing.files) + 2 * len(listing.directories) + 64
-    need, (free, free_files) = blocks * _BLOCK, look.room(layout.root)
+    need, (free, free_files) = blocks * _BLOCK, look.room(place)
     names = len(listing.files) + len(listing.directories) + 2
     if need <= free and (free_files == 0 or names <= free_files):
         return
-    freed = format_size(planning.would_free(snapshot))
+    freed = "" if snapshot is None else format_size(planning.would_free(snapshot))
     raise SystemRefusedError(
-        f"there is no room for {format_size(listing.size)} in {layout.root}",
+        f"there is no room for {format_size(listing.size)} in {place}",
         kind="no-space",
         expected=f"{format_size(need)} and {names} files",
         got=f"{format_size(free)} and {free_files} files",
-        hint=f"`modelrepo cleanup` would free {freed}",
+        hint=f"`modelrepo cleanup` would free {freed}" if freed else None,
     )
 
 

@@ -19,6 +19,7 @@ from modelrepo import Repository, Version, __version__
 COMMANDS = [
     "init",
     "push",
+    "export",
     "verify",
     "cleanup",
     "remove",

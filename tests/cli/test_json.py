@@ -187,6 +187,8 @@ DOCUMENTS: dict[tuple[str, ...], Callable[[Any], bool]] = {
         )
     ),
     ("channel", "remove", "canary"): fields(channel=is_a(str), removed=is_a(bool), from_=or_null(is_version)),
+    ("export", "v1", "copy"): fields(version=is_version, path=is_a(str), files=is_a(int), size=is_a(int)),
+    ("push", "exports/four", "--no-load", "--number", "7"): fields(version=lambda value: value == "v7"),
     ("remove", "v3"): fields(removed=each(is_version), freed=is_a(int)),
     ("serving-config",): fields(config=is_a(str)),
 }
@@ -265,6 +267,10 @@ FAILURES: dict[tuple[str, ...], tuple[int, str]] = {
     ("channel", "remove", "blue"): (3, "channel-missing"),
     ("channel", "remove", "latest"): (4, "channel-needed"),
     ("channel", "frob"): (2, "usage"),
+    ("push", "exports/four", "--no-load", "--number", "0"): (2, "number-malformed"),
+    ("push", "exports/four", "--no-load", "--number", "3"): (4, "number-spent"),
+    ("export", "v1", "exports"): (4, "not-empty"),
+    ("export", "v1", "no/where"): (3, "directory-missing"),
     ("path", "v9"): (3, "version-missing"),
     ("history", "--channel", "blue"): (3, "channel-missing"),
     ("rollback", "--steps", "2"): (4, "nothing-to-roll-back-to"),

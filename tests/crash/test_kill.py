@@ -129,6 +129,7 @@ CASES = {
     "first promote": Case(("promote", "v3", "--channel", "canary"), frozenset({"v2"}), sample=100),
     "rollback": Case(("rollback",), frozenset({"v2", "v1"})),
     "cleanup": Case(("cleanup", *AGELESS), frozenset({"v2"})),
+    "export": Case(("export", "v1", "copy"), frozenset({"v2"}), sample=3),
     "remove": Case(("remove", "v1", "v3"), frozenset({"v2"})),
     "channel remove": Case(("channel", "remove", "blue"), frozenset({"v2"}), blue),
     "annotate": Case(("annotate", "v1", "--label", "a=b"), frozenset({"v2"})),

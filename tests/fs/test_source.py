@@ -128,12 +128,23 @@ def test_a_name_that_not_every_tool_can_handle_is_refused(
     assert words in problem(top)
 
 
-def test_a_manifest_at_the_top_is_refused_and_one_below_is_not(top: Path) -> None:
+def test_a_manifest_at_the_top_is_listed_apart_and_one_below_is_a_file(top: Path) -> None:
     (top / "below").mkdir()
     (top / "below" / "manifest.json").touch()
-    assert "below/manifest.json" in {file.path for file in look(top).files}
+    assert look(top).manifest is None
     (top / "manifest.json").touch()
+    listing = look(top)
+    assert listing.manifest is not None
+    assert listing.manifest.path == "manifest.json"
+    paths = {file.path for file in listing.files}
+    assert "below/manifest.json" in paths
+    assert "manifest.json" not in paths
+
+
+def test_what_has_the_manifests_name_and_is_no_file_is_refused(top: Path) -> None:
+    (top / "manifest.json").symlink_to("saved_model.pb")
     assert "'manifest.json' is a name that modelrepo keeps for itself" in problem(top)
+    assert "'manifest.json' is a name that modelrepo keeps for itself" in problem(top, follow_links=True)
 
 
 @pytest.mark.parametrize("place", [".modelrepo", "below/.modelrepo"])

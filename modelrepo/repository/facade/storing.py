@@ -11,13 +11,13 @@ from modelrepo.core.refs import LATEST, Version, parse_channel
 from modelrepo.core.values import check_labels, check_metrics, check_text
 from modelrepo.errors import RequestError
 from modelrepo.repository import results
-from modelrepo.repository.border import LOAD_TIMEOUT, border, memory, parsed, place, require, said, seconds
+from modelrepo.repository.border import LOAD_TIMEOUT, border, memory, numbered, parsed, place, require, said, seconds
 from modelrepo.repository.facade.rooted import Rooted
 from modelrepo.repository.moving import Request
 
 
 class Storing(Rooted):
-    """`init`, `push`, `verify`, `cleanup`, `remove`."""
+    """`init`, `push`, `export`, `verify`, `cleanup`, `remove`."""
 
     def init(self) -> results.InitResult:
         """Make the repository in a missing or empty directory; change nothing where it is whole.
@@ -50,6 +50,7 @@ class Storing(Rooted):
         allow_breaking: bool = False,
         reason: str | None = None,
         init: bool = False,
+        number: int | None = None,
     ) -> results.PushResult:
         """Take in a SavedModel as the next version.
 
@@ -71,6 +72,8 @@ class Storing(Rooted):
             allow_breaking: Let `promote` break callers.
             reason: What the history says of the promote.
             init: Make the repository first, if there is none.
+            number: Its number, above every one that was ever used here, so that hosts agree on numbers; None for the
+                next.
 
         Returns:
             The version that has the content; `created` is False where it was there before.
@@ -79,7 +82,8 @@ class Storing(Rooted):
             SourceError: It is no SavedModel, cannot be stored, or changed while it was read.
             ModelError: TensorFlow could not load it.
             SystemRefusedError: There is no room, or no permission.
-            RefusedError: It was stored, but not promoted; `error.partial` is the result.
+            RefusedError: The number is spent. Or it was stored, but not promoted: then `error.partial` is the result.
+            IntegrityError: It is an export (see `export`) whose files are not what its manifest says.
         """
         from modelrepo.repository import pushing, staging
 
@@ -97,9 +101,28 @@ class Storing(Rooted):
             allow_duplicate=allow_duplicate,
             promotion=promotion,
             init=init,
+            number=numbered(number),
         )
         with border("push"):
             return pushing.push(self._layout, Path(place(source, "the source")), options, self._timeout)
+
+    def export(self, ref: str | Version, path: str | os.PathLike[str]) -> results.ExportResult:
+        """Copy a version out of the repository: verified, synced, there by one rename, with its manifest.
+
+        A push of the copy, here or on another host, checks it against the manifest and records where it came from.
+
+        Args:
+            ref: Which version.
+            path: The goal: missing, or an empty directory; the directory above it exists.
+
+        Raises:
+            RefusedError: Something is there already.
+            IntegrityError: The version is damaged; nothing was exported.
+        """
+        from modelrepo.repository import exporting
+
+        with border("export"):
+            return exporting.export(self._layout, parsed(ref), Path(place(path, "the goal")))
 
     def verify(
         self, refs: Sequence[str | Version] = (), *, quick: bool = False, repair: bool = False

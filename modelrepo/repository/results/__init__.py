@@ -16,6 +16,7 @@ from modelrepo.repository.results.asking import (
 from modelrepo.repository.results.releasing import AnnotateResult, ChannelRemoval, MoveResult, PinResult
 from modelrepo.repository.results.storing import (
     CleanupResult,
+    ExportResult,
     InitResult,
     Kept,
     Problem,
@@ -29,6 +30,7 @@ __all__ = [
     "Channel",
     "ChannelRemoval",
     "CleanupResult",
+    "ExportResult",
     "HistoryAt",
     "HistoryEntry",
     "InitResult",

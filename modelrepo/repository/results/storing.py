@@ -51,6 +51,22 @@ class PushResult(Value):
     warnings: tuple[str, ...] = ()
 
 
+class ExportResult(Value):
+    """A version's copy outside the repository.
+
+    Attributes:
+        version: Which version.
+        path: Where the copy is.
+        files: How many files it has, without the manifest.
+        size: Their bytes.
+    """
+
+    version: VersionField
+    path: str
+    files: int
+    size: int
+
+
 class Problem(Value):
     """One finding of `verify` or `status`.
 

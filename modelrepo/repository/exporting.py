@@ -1,0 +1,149 @@
+"""`export`: a plain copy of a version outside the repository, verified, synced, there by one rename.
+
+Version leased → copied into a directory beside the goal, digested on the way, compared with the manifest → manifest
+written, all synced → renamed (commit) → directory above synced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from modelrepo.core.contents import FileEntry
+from modelrepo.core.layout import MANIFEST, Layout
+from modelrepo.core.manifest import Manifest
+from modelrepo.core.refs import Ref, Version
+from modelrepo.errors import (
+    IntegrityError,
+    NotFoundError,
+    RefusedError,
+    SourceError,
+    UnconfirmedError,
+    from_os,
+)
+from modelrepo.fs import copying, durable, source
+from modelrepo.repository import leasing, staging
+from modelrepo.repository import snapshot as reading
+from modelrepo.repository.results import ExportResult
+from modelrepo.repository.writing import token
+
+_NAMED = 5
+
+
+def export(layout: Layout, ref: Ref, path: Path) -> ExportResult:
+    """Copy a version out.
+
+    Args:
+        layout: Where.
+        ref: Which version.
+        path: The goal: missing, or an empty directory; the directory above it exists.
+
+    Raises:
+        NotFoundError: There is no such version, or no directory to make the goal in.
+        RefusedError: Something is there, or it lies in the repository.
+        IntegrityError: The version's files are not what was pushed; nothing is left behind.
+    """
+    with leasing.lease(layout, ref) as lease:
+        snapshot = reading.take(layout)
+        manifest, raw = snapshot.manifest(lease.version), snapshot.manifest_bytes(lease.version)
+        place = _goal(layout, path)
+        listing = _listing(lease.path, manifest)
+        staging.require_room(place.parent, listing)
+        result = ExportResult(version=lease.version, path=str(place), files=len(manifest.files), size=manifest.size)
+        with _beside(place) as copy:
+            files = copying.copy(listing, copy, plain=True)
+            _compare(lease.version, manifest, files)
+            durable.write_new(copy / MANIFEST, raw, None)
+            copying.sync_directories(copy, listing)
+            _put(copy, place)
+    try:
+        durable.sync_directory(place.parent)
+    except OSError as error:
+        raise UnconfirmedError(
+            f"{place} is there, but {from_os(error, 'sync its name to the disk').message}",
+            durable=False,
+            view=None,
+            recorded=False,
+            hint="mend the cause; `sync` writes it to the disk",
+            partial=result,
+        ) from error
+    return result
+
+
+def _goal(layout: Layout, path: Path) -> Path:
+    """Where the copy shall stand, without links."""
+    place = Path(os.path.realpath(path))
+    if place == layout.root or layout.root in place.parents:
+        raise RefusedError(
+            f"{place} lies inside the repository {layout.root}",
+            kind="inside-repository",
+            hint="export to another place",
+        )
+    if not place.parent.is_dir():
+        raise NotFoundError(f"there is no directory {place.parent}", kind="directory-missing", hint="make it first")
+    if os.path.lexists(place) and (not place.is_dir() or os.listdir(place)):
+        raise _taken(place)
+    return place
+
+
+def _taken(place: Path) -> RefusedError:
+    what = "a directory that holds something" if place.is_dir() else "something that is no directory"
+    return RefusedError(
+        f"{place} is there already",
+        kind="not-empty",
+        expected="a missing or empty directory",
+        got=what,
+        hint="nothing was overwritten; name another directory",
+    )
+
+
+def _listing(directory: Path, manifest: Manifest) -> source.Listing:
+    """The version's files, as they stand on the disk: those that were pushed, and no others."""
+    try:
+        found = source.look(directory)
+    except SourceError as error:
+        raise _damaged(manifest.version, [error.message]) from error
+    paths = {entry.path for entry in manifest.files}
+    missing = sorted(paths - {file.path for file in found.files})
+    if missing:
+        raise _damaged(manifest.version, [f"{path} is missing" for path in missing])
+    return source.Listing(tuple(file for file in found.files if file.path in paths), found.directories)
+
+
+def _compare(version: Version, manifest: Manifest, files: tuple[FileEntry, ...]) -> None:
+    promised = {entry.path: entry for entry in manifest.files}
+    wrong = [f"{entry.path} has other bytes" for entry in files if promised[entry.path] != entry]
+    if wrong:
+        raise _damaged(version, wrong)
+
+
+def _damaged(version: Version, what: list[str]) -> IntegrityError:
+    return IntegrityError(
+        f"{version} is damaged",
+        kind="version-damaged",
+        hint=f"`modelrepo verify {version}` says all; nothing was exported",
+        items=tuple(what[:_NAMED]),
+    )
+
+
+@contextlib.contextmanager
+def _beside(place: Path) -> Iterator[Path]:
+    """A directory of our own beside the goal, on its file system; gone afterwards, unless it was renamed."""
+    copy = place.with_name(f".{token('modelrepo-export')}")
+    durable.make_directory(copy, None, inherit=False)
+    try:
+        yield copy
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            durable.delete_tree(copy)
+
+
+def _put(copy: Path, place: Path) -> None:
+    try:
+        durable.replace_empty_directory(copy, place)
+    except OSError as error:
+        if os.path.lexists(copy) and os.path.lexists(place):  # somebody was faster
+            raise _taken(place) from error
+        raise

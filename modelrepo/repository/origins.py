@@ -1,0 +1,85 @@
+"""Pushing what was exported from a repository: its manifest is checked, and recorded as where it came from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelrepo.core.contents import FileEntry
+from modelrepo.core.layout import MANIFEST
+from modelrepo.core.manifest import MAX_MANIFEST_BYTES, Exported, Manifest, parse_manifest
+from modelrepo.errors import IntegrityError, SourceError
+from modelrepo.fs.look import read_file
+from modelrepo.fs.source import Listing
+
+_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """The manifest that lies in a source, and the digest of its raw bytes."""
+
+    manifest: Manifest
+    digest: str
+
+    def origin(self) -> Exported:
+        """The same as a record of where a version came from."""
+        manifest = self.manifest
+        return Exported(
+            version=manifest.version,
+            manifest_digest=self.digest,
+            created_at=manifest.created_at,
+            created_by=manifest.created_by,
+            path=manifest.source.path,
+            host=manifest.source.host,
+        )
+
+    def require(self, files: Sequence[FileEntry], place: Path) -> None:
+        """Make sure that what was copied is what was exported.
+
+        Raises:
+            IntegrityError: A file is missing, new or other than its manifest says.
+        """
+        want, got = {entry.path: entry for entry in self.manifest.files}, {entry.path: entry for entry in files}
+        wrong = sorted(path for path in want.keys() | got.keys() if want.get(path) != got.get(path))
+        if wrong:
+            raise IntegrityError(
+                f"{place} is not what was exported",
+                kind="export-damaged",
+                expected=f"the files of {self.manifest.version} as its {MANIFEST} names them",
+                got=f"{len(wrong)} that differ",
+                hint=f"copy the export again; to push it as a model of its own, take its {MANIFEST} away",
+                items=tuple(_said(path, want.get(path), got.get(path)) for path in wrong[:_NAMED]),
+            )
+
+
+def _said(path: str, want: FileEntry | None, got: FileEntry | None) -> str:
+    if got is None:
+        return f"{path} is missing"
+    return f"{path} is new" if want is None else f"{path} has other bytes"
+
+
+def read(listing: Listing) -> Export | None:
+    """The manifest in a source that was exported; None in any other.
+
+    Raises:
+        SourceError: A `manifest.json` lies there that is not modelrepo's.
+        IntegrityError: It is of a newer format.
+    """
+    if listing.manifest is None:
+        return None
+    raw = read_file(Path(listing.manifest.real), MAX_MANIFEST_BYTES)
+    try:
+        manifest = parse_manifest(raw, listing.manifest.real)
+    except IntegrityError as error:
+        if error.kind == "newer-format":
+            raise
+        raise SourceError(
+            f"{listing.manifest.real} is no manifest of modelrepo's, which keeps that name for itself",
+            kind="source-unstorable",
+            got=error.message,
+            hint="give it another name, or put it into a directory such as assets.extra/",
+        ) from error
+    return Export(manifest, f"sha256:{hashlib.sha256(raw).hexdigest()}")
