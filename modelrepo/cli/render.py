@@ -7,6 +7,7 @@ from datetime import datetime
 
 from modelrepo.cli.answers import page, printable, table
 from modelrepo.core.manifest import Exported
+from modelrepo.core.refs import Version
 from modelrepo.core.signatures import Signature, describe
 from modelrepo.core.units import format_size
 from modelrepo.core.values import Actor
@@ -37,10 +38,25 @@ def _signatures(signatures: Mapping[str, Signature] | None) -> list[str]:
 
 
 def init(result: results.InitResult) -> str:
-    """One line."""
-    if result.created:
-        return printable(f"made a repository at {result.repo}")
-    return printable(f"{result.repo} is a repository already; nothing changed")
+    """One line, and what was adopted."""
+    made = f"made a repository at {result.repo}"
+    if not result.created:
+        made = f"{result.repo} is a repository already" + ("" if result.adopted else "; nothing changed")
+    lines = [made]
+    if result.adopted:
+        lines.append(f"adopted {_count(len(result.adopted), 'version')}: {_spans(result.adopted)}")
+    return page(lines)
+
+
+def _spans(versions: Sequence[Version]) -> str:
+    """Versions in words; runs of neighbours by their ends."""
+    runs: list[list[Version]] = []
+    for version in versions:
+        if runs and version.number == runs[-1][-1].number + 1:
+            runs[-1].append(version)
+        else:
+            runs.append([version])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
 
 
 def push(result: results.PushResult, *, asked: bool = False) -> str:
@@ -153,8 +169,9 @@ def details(result: results.VersionDetails) -> str:
     lines = [
         f"{result.version}" + (f"  ({', '.join(result.channels)})" if result.channels else ""),
         f"path:       {result.path}" if result.path else f"deleted:    {_time(result.removed_at)} UTC",
-        f"pushed:     {_time(result.created_at)} UTC by {by}",
-        f"from:       {result.source.host}:{result.source.path}",
+        f"pushed:     {_time(result.created_at)} UTC by {by}"
+        + (" (adopted: its files' time)" if result.adopted else ""),
+        f"from:       {result.source.host}:{result.source.path}" + (" (adopted)" if result.adopted else ""),
         *_exported(result.source.exported),
         f"digest:     {result.digest}",
         f"size:       {format_size(result.size)} in {_count(len(result.files), 'file')}",

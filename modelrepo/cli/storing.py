@@ -23,6 +23,7 @@ from modelrepo.cli.options import (
     finite,
     pairs,
 )
+from modelrepo.cli.progress import bar
 from modelrepo.core.refs import LATEST
 from modelrepo.core.units import parse_duration, parse_size
 from modelrepo.errors import BusyError, IntegrityError, ModelRepoError, RequestError
@@ -36,10 +37,17 @@ MENDABLE = {
 
 
 @command("init")
-def init(run: Run, lock_timeout: LockOption = None) -> Answer:
-    """Make a repository in a missing or empty directory."""
-    result = run.repository(lock_timeout).init()
-    return Answer(result, render.init(result), (result.repo,))
+def init(
+    run: Run,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="Take over the vN directories that are there, and the links that name them.")
+    ] = False,
+    lock_timeout: LockOption = None,
+) -> Answer:
+    """Make a repository in a missing or empty directory, or of a hand-made tree."""
+    with bar("reading") as progress:
+        result, error = attempt(run.repository(lock_timeout).init, results.InitResult, adopt=adopt, progress=progress)
+    return Answer(result, render.init(result), (result.repo,), result.warnings, error)
 
 
 @command("push")

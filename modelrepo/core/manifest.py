@@ -61,9 +61,10 @@ class Manifest(Value):
         digest: Of its content: see `content_digest`.
         size: Bytes of all its files, without the manifest.
         files: All its files, sorted by path.
-        created_at: When it was pushed.
-        created_by: By whom.
-        source: Where from.
+        created_at: When it was pushed; of an adopted version, when its newest file was changed.
+        created_by: By whom; of an adopted version, its directory's owner.
+        source: Where from; of an adopted version, where it stood.
+        adopted: Whether it was taken over from a hand-made tree: nobody copied its files or set their modes.
         message: What the pusher said.
         labels: Words for programs, by key.
         metrics: Finite numbers, by key.
@@ -85,6 +86,7 @@ class Manifest(Value):
     created_at: Timestamp
     created_by: Actor
     source: Origin
+    adopted: bool = False
     message: str | None = None
     labels: dict[str, str] = Field(default_factory=dict)
     metrics: dict[str, FiniteFloat] = Field(default_factory=dict)

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,8 +42,13 @@ def read_file(path: Path, limit: int) -> bytes:
     return data
 
 
-def file_digest(path: Path) -> tuple[int, str]:
-    """A regular file's size and digest, read now."""
+def file_digest(path: Path, seen: Callable[[int], None] | None = None) -> tuple[int, str]:
+    """A regular file's size and digest, read now.
+
+    Args:
+        path: Which file.
+        seen: Is told of every piece that was read, in bytes.
+    """
     digest = hashlib.sha256()
     size = 0
     buffer = bytearray(_CHUNK)
@@ -52,6 +57,8 @@ def file_digest(path: Path) -> tuple[int, str]:
         while count := file.readinto(buffer):
             digest.update(view[:count])
             size += count
+            if seen is not None:
+                seen(count)
     return size, f"sha256:{digest.hexdigest()}"
 
 
@@ -245,13 +252,35 @@ def kind_of(mode: int) -> str:
 
 def used_numbers(layout: Layout) -> list[int]:
     """The numbers that names in the root, among removed manifests and in the trash show to be spent."""
-    names = os.listdir(layout.root)
+    there = [version.number for version in map(Version.from_name, os.listdir(layout.root)) if version is not None]
+    return there + gone_numbers(layout)
+
+
+def gone_numbers(layout: Layout) -> list[int]:
+    """The numbers that removed manifests and the trash show to be spent by versions that are gone."""
+    names: list[str] = []
     for directory in (layout.removed, layout.trash):
         try:
             names += [name.partition(".")[0].partition("-")[0] for name in os.listdir(directory)]
         except (FileNotFoundError, PermissionError):
             continue
     return [version.number for version in map(Version.from_name, names) if version is not None]
+
+
+def device(path: Path) -> int:
+    """The device that holds a file or directory; a link is not followed."""
+    return os.stat(path, follow_symlinks=False).st_dev
+
+
+def owner_and_age(directory: Path, names: Iterable[str]) -> tuple[int, float]:
+    """A directory's owner, and when the newest of some files in it was changed (seconds since the epoch)."""
+    times = [os.stat(directory / name, follow_symlinks=False).st_mtime for name in names]
+    return os.stat(directory, follow_symlinks=False).st_uid, max(times, default=0.0)
+
+
+def may_write(directory: Path) -> bool:
+    """Whether this process may make and rename files in a directory."""
+    return os.access(directory, os.W_OK | os.X_OK)
 
 
 def room(path: Path) -> tuple[int, int]:

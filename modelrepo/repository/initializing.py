@@ -5,19 +5,23 @@ The settings file is renamed in last: it is the repository. Before that, nothing
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 from modelrepo.core.config import DEFAULT_TEXT
 from modelrepo.core.layout import STATE, SYSTEM_ENTRIES, Layout
 from modelrepo.core.records import Chain
+from modelrepo.core.refs import Version
 from modelrepo.errors import IntegrityError, RefusedError
 from modelrepo.fs import ballast, durable, machine
 from modelrepo.fs.journal import read_journal
 from modelrepo.fs.locks import WriterLock
 from modelrepo.repository.opening import open_config
 from modelrepo.repository.results import InitResult
-from modelrepo.repository.writing import check_file_system, lock_seconds, token
+from modelrepo.repository.writing import check_file_system, lock_seconds, own_directories, token
 
 _NAMED = 5
 
@@ -33,22 +37,37 @@ def init(layout: Layout, timeout: float | None) -> InitResult:
     if os.path.lexists(layout.config):
         open_config(layout)
         return result.model_copy(update={"created": False})
-    _refuse_place(layout)
+    refuse_place(layout)
+    if layout.root.is_dir():
+        refuse_contents(layout)
+    with making(layout, timeout) as is_new:
+        if not is_new:
+            return result.model_copy(update={"created": False})
+        refuse_contents(layout)
+        _refuse_history(layout)
+        own_directories(layout)
+        chain = Chain(machine.now(), machine.actor())
+        chain.add(phase="start", highest=0)
+        build(layout, chain)
+    return result
+
+
+@contextlib.contextmanager
+def making(layout: Layout, timeout: float | None) -> Iterator[bool]:
+    """Hold the lock of what will be a repository; False where somebody else has made it meanwhile."""
     existing = next(path for path in (layout.root, *layout.root.parents) if path.exists())
     check_file_system(existing)
     _make_parents(layout.root, existing)
     durable.make_directory(layout.state, 0o755)
     with WriterLock.hold(layout.lock, lock_seconds(timeout)):
-        if os.path.lexists(layout.config):  # somebody else was faster
+        is_new = not os.path.lexists(layout.config)
+        if not is_new:
             open_config(layout)
-            return result.model_copy(update={"created": False})
-        _refuse_contents(layout)
-        _refuse_history(layout)
-        _build(layout)
-    return result
+        yield is_new
 
 
-def _refuse_place(layout: Layout) -> None:
+def refuse_place(layout: Layout) -> None:
+    """Refuse what is no directory, and a place inside another repository, with a `RefusedError`."""
     if os.path.lexists(layout.root) and not layout.root.is_dir():
         raise RefusedError(f"{layout.root} is not a directory", kind="not-a-directory")
     for parent in layout.root.parents:
@@ -58,11 +77,15 @@ def _refuse_place(layout: Layout) -> None:
                 kind="inside-repository",
                 hint="a repository holds the versions of one model; make another one beside it",
             )
-    if layout.root.is_dir():
-        _refuse_contents(layout)
 
 
-def _refuse_contents(layout: Layout) -> None:
+def refuse_contents(layout: Layout) -> None:
+    """Refuse a directory that holds something, and say what can be done with it.
+
+    Raises:
+        RefusedError: It does.
+        IntegrityError: It is a repository that lost its settings.
+    """
     serving = layout.serving
     names = {name for name in os.listdir(layout.root) if name not in SYSTEM_ENTRIES and name != STATE}
     if serving.name in names and serving.is_dir() and layout.state.is_dir() and not os.listdir(serving):
@@ -71,13 +94,27 @@ def _refuse_contents(layout: Layout) -> None:
         return
     _refuse_history(layout)
     named = ", ".join(ascii(name)[1:-1] for name in sorted(names)[:_NAMED])
+    hint = "make the repository in a new directory and push the models into it"
+    if any(Version.from_name(name) is not None for name in names):
+        hint = (
+            f"`modelrepo --repo {layout.root} init --adopt` takes over the vN directories and the links that name them"
+        )
+    elif any(name.isascii() and name.isdecimal() for name in names):
+        hint = f"numbered for TensorFlow Serving? This takes it in: {numeric_loop(layout)}"
     raise RefusedError(
         f"{layout.root} is not empty",
         kind="not-empty",
         expected="a missing or empty directory",
         got=named + (", …" if len(names) > _NAMED else ""),
-        hint="make the repository in a new directory and push the models into it",
+        hint=hint,
     )
+
+
+def numeric_loop(layout: Layout) -> str:
+    """The shell's way to take a numeric tree in: each number keeps its number, in a repository beside it."""
+    old, new = shlex.quote(str(layout.root)), shlex.quote(f"{layout.root}.repository")
+    push = f'modelrepo --repo {new} push --init --allow-duplicate --number "$n" {old}/"$n"'
+    return f"for n in $(ls {old} | grep -x '[0-9]*' | sort -n); do {push}; done"
 
 
 def _refuse_history(layout: Layout) -> None:
@@ -101,12 +138,9 @@ def _make_parents(path: Path, existing: Path) -> None:
             durable.sync_directory(place.parent)
 
 
-def _build(layout: Layout) -> None:
-    for directory, mode in layout.own_directories():
-        durable.make_directory(directory, mode)
-    chain = Chain(machine.now(), machine.actor())
-    chain.add(phase="start", highest=0)
-    durable.replace_file(layout.journal, chain.data, 0o644, layout.staging / token("journal"))
+def build(layout: Layout, journal: Chain) -> None:
+    """Write what makes the directory a repository, the settings last. Its own directories are there."""
+    durable.replace_file(layout.journal, journal.data, 0o644, layout.staging / token("journal"))
     ballast.replenish(layout.ballast, comfort=ballast.PIECES * ballast.PIECE_BYTES * 8)
     if layout.ballast.is_dir():
         durable.sync_directory(layout.ballast)

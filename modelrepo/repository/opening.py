@@ -40,7 +40,7 @@ def _no_repository(layout: Layout) -> IntegrityError | NoRepositoryError:
         return IntegrityError(
             f"{layout.config} is gone, but versions are there: the repository is half deleted",
             kind="config-missing",
-            hint="put the file back from a backup; `docs/design.md` lists its keys",
+            hint="put the file back from a backup; where `init --adopt` was interrupted, run it again",
         )
     if layout.state.exists():
         return NoRepositoryError(

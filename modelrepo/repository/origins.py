@@ -19,17 +19,17 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """The manifest that lies in a source, and the digest of its raw bytes."""
+    """The manifest that lies in a source, and its raw bytes."""
 
     manifest: Manifest
-    digest: str
+    raw: bytes
 
     def origin(self) -> Exported:
         """The same as a record of where a version came from."""
         manifest = self.manifest
         return Exported(
             version=manifest.version,
-            manifest_digest=self.digest,
+            manifest_digest=f"sha256:{hashlib.sha256(self.raw).hexdigest()}",
             created_at=manifest.created_at,
             created_by=manifest.created_by,
             path=manifest.source.path,
@@ -82,4 +82,4 @@ def read(listing: Listing) -> Export | None:
             got=error.message,
             hint="give it another name, or put it into a directory such as assets.extra/",
         ) from error
-    return Export(manifest, f"sha256:{hashlib.sha256(raw).hexdigest()}")
+    return Export(manifest, raw)

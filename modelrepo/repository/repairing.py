@@ -34,7 +34,7 @@ def repair(layout: Layout, timeout: float | None) -> tuple[Problem, ...]:
     mended = list(_journal(layout, timeout))
     before = [problem for problem in verifying.structure(reading.take(layout)) if problem.kind in _MENDED_BY_RECOVERY]
     with writing(layout, timeout) as writer:
-        mended += _links(writer)
+        mended += links(writer)
         mended += _modes(writer.snapshot())
         trouble: list[ModelRepoError] = []
         rubbish = deleting.take_abandoned(writer, trouble)
@@ -50,7 +50,7 @@ def repair(layout: Layout, timeout: float | None) -> tuple[Problem, ...]:
     return (*(problem.model_copy(update={"repaired": True}) for problem in mended), *left)
 
 
-def _links(writer: Writer) -> Iterator[Problem]:
+def links(writer: Writer) -> Iterator[Problem]:
     """Rewrite links that name a version absolutely as the relative form of the same target."""
     snapshot = writer.snapshot()
     for channel, target in snapshot.channels.items():

@@ -45,7 +45,7 @@ def _number(snapshot: Snapshot, version: Version) -> Version:
         raise NotFoundError(
             f"{version} is a directory here, but modelrepo did not make it",
             kind="version-foreign",
-            hint="move it out of the repository; if it is a model, push it from there",
+            hint="`modelrepo init --adopt` takes it over, if it is a model",
         )
     if version in snapshot.state.stored:
         raise IntegrityError(

@@ -87,8 +87,19 @@ def contents(snapshot: Snapshot, version: Version, *, quick: bool = False) -> li
     top = Found("", 0, mode_of(directory) or 0, "directory")
     return [
         *_files(directory, version, manifest, found, quick=quick),
-        *(problem for problem, _ in wrong_modes(version, (top, *found.values()))),
+        *_open_modes(version, manifest, (top, *found.values())),
     ]
+
+
+def _open_modes(version: Version, manifest: Manifest, found: Sequence[Found]) -> Iterator[Problem]:
+    """What others may change; of an adopted version in one note, since adoption leaves modes as they stood."""
+    wrong = [problem for problem, _ in wrong_modes(version, found)]
+    if wrong and manifest.adopted:
+        many = f"others may change {len(wrong)} of its files and directories: it was adopted as it stood"
+        detail = f"{many}; `modelrepo verify --repair` closes them"
+        yield Problem(kind="mode", path=str(version), detail=detail, note=True)
+    else:
+        yield from wrong
 
 
 def _sentence(error: IntegrityError) -> str:

@@ -82,6 +82,7 @@ STATE = {"channels": each(is_a(str)), "pinned": is_a(bool)}
 
 DOCUMENTS: dict[tuple[str, ...], Callable[[Any], bool]] = {
     ("init",): fields(repo=is_a(str), created=is_a(bool), adopted=each(is_version)),
+    ("init", "--adopt"): fields(repo=is_a(str), created=is_a(bool), adopted=each(is_version)),
     ("push", "exports/four", "--no-load", "--promote"): fields(
         version=is_version,
         created=is_a(bool),

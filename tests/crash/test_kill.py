@@ -214,3 +214,35 @@ def test_killed_before_any_call_the_tree_is_whole_and_the_next_command_goes_on(
         except AssertionError as error:
             raise AssertionError(f"{name}, killed before {call} number {when}: {error}") from error
         shutil.rmtree(place)
+
+
+def test_killed_before_any_call_an_adoption_goes_on_and_no_model_byte_has_changed(
+    template: Path, tmp_path: Path
+) -> None:
+    def fresh(number: int) -> Path:
+        root = tmp_path / str(number) / "ranker"
+        for version, text in (("v1", "one"), ("v2", "two")):
+            shutil.copytree(template / "exports" / text, root / version)
+        (root / "latest").symlink_to(root / "v2")
+        return root
+
+    words, log = ("init", "--adopt"), tmp_path / "log"
+    assert traced(fresh(0), words, log) == 0
+    counts = Counter(re.findall(r"^\d+ +(\w+)\(", log.read_text(), re.MULTILINE))
+    points = [(call, number) for call in CALLS for number in range(1, counts[call] + 1)]
+    chosen = random.Random(f"adopt {SEED}").sample(points, len(points) if EVERYTHING else 2 * SAMPLE)  # noqa: S311
+    for number, (call, when) in enumerate(chosen, 1):
+        root = fresh(number)
+        traced(root, words, log, f"{call}:signal=KILL:when={when}")  # the inspector's child may be killed instead
+        assert os.path.realpath(root / "latest") == str(root / "v2"), (call, when)
+        repository = Repository(root)
+        repository.init(adopt=True)
+        assert len(repository.list()) == 2
+        repository.pin("v1")
+        check_tree(root)
+        assert repository.verify().ok, (call, when)
+        for version, text in (("v1", "one"), ("v2", "two")):
+            for file in (template / "exports" / text).rglob("*.*"):
+                copy = root / version / file.relative_to(template / "exports" / text)
+                assert copy.is_dir() or copy.read_bytes() == file.read_bytes()
+        shutil.rmtree(root)

@@ -14,22 +14,31 @@ from modelrepo.repository import results
 from modelrepo.repository.border import LOAD_TIMEOUT, border, memory, numbered, parsed, place, require, said, seconds
 from modelrepo.repository.facade.rooted import Rooted
 from modelrepo.repository.moving import Request
+from modelrepo.repository.progress import Progress
 
 
 class Storing(Rooted):
     """`init`, `push`, `export`, `verify`, `cleanup`, `remove`."""
 
-    def init(self) -> results.InitResult:
+    def init(self, *, adopt: bool = False, progress: Progress | None = None) -> results.InitResult:
         """Make the repository in a missing or empty directory; change nothing where it is whole.
 
         Others see no repository until it is complete.
 
+        Args:
+            adopt: Take over a hand-made tree: its `vN` directories and the links that name them. Everything is checked
+                and read first; then each version gets its manifest. No mode and no byte of a model changes. In a
+                repository: take over the `vN` that are foreign to it.
+            progress: Is told how many bytes of an adoption are read.
+
         Raises:
-            RefusedError: The directory holds something else.
+            RefusedError: The directory holds something else, or cannot be adopted as it stands; nothing was changed.
         """
-        from modelrepo.repository import initializing
+        from modelrepo.repository import adopting, initializing
 
         with border("make the repository"):
+            if adopt:
+                return adopting.adopt(self._layout, self._timeout, progress)
             return initializing.init(self._layout, self._timeout)
 
     def push(

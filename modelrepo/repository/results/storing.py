@@ -16,11 +16,13 @@ class InitResult(Value):
         repo: The root's absolute path.
         created: Whether this call made the repository, or finished one that was interrupted.
         adopted: Versions taken over from a hand-made tree.
+        warnings: What somebody should know.
     """
 
     repo: str
     created: bool
     adopted: tuple[VersionField, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class PushResult(Value):

@@ -1,0 +1,242 @@
+"""Looking at a hand-made tree before it is adopted: every version and link is checked, and nothing is written.
+
+What stands in the way is collected and said together: a tree of thousands of versions is not mended one error at a
+time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Self
+
+from modelrepo import __version__
+from modelrepo.core.contents import FileEntry, content_digest
+from modelrepo.core.layout import MANIFEST, Layout
+from modelrepo.core.manifest import Manifest, Origin
+from modelrepo.core.refs import LATEST, Version
+from modelrepo.errors import ModelError, RefusedError, SourceError
+from modelrepo.fs import look, machine, source
+from modelrepo.repository import origins
+from modelrepo.repository.progress import Counter, Progress
+from modelrepo.savedmodel.report import Report
+from modelrepo.savedmodel.runner import Inspector, default_memory
+
+_NAMED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A version that can be adopted.
+
+    Attributes:
+        version: Which one.
+        listing: Its files, as they were when they were read.
+        manifest: What is written, or is there already.
+        raw: Its bytes.
+    """
+
+    version: Version
+    listing: source.Listing
+    manifest: Manifest
+    raw: bytes
+
+    @property
+    def manifest_digest(self) -> str:
+        """The digest of the manifest's bytes."""
+        return f"sha256:{hashlib.sha256(self.raw).hexdigest()}"
+
+    def is_unchanged(self, layout: Layout) -> bool:
+        """Whether the version's files still are what was read."""
+        try:
+            return source.look(layout.version(self.version)) == self.listing
+        except (OSError, SourceError):
+            return False
+
+
+@dataclass(slots=True)
+class Survey:
+    """One look at a tree.
+
+    Attributes:
+        layout: Where.
+        tree: What stands in the root.
+        problems: What stands in the way of adopting it.
+        unread: Whether TensorFlow is not installed here, so that no signatures were read.
+    """
+
+    layout: Layout
+    tree: look.Tree
+    problems: list[str] = field(default_factory=list)
+    unread: bool = False
+
+    def links(self) -> None:
+        """Check the links that would be channels, and what has their names."""
+        tree = self.tree
+        if LATEST in tree.others:
+            self.problems.append(f"{LATEST} is not a link: move it away")
+        for name, link in sorted(tree.links.items()):
+            if Version.from_name(name) is not None:
+                self.problems.append(f"{name} is a link, not a directory: put the directory itself in its place")
+            elif link.is_channel and link.version not in tree.versions:
+                self.problems.append(f"{name} {_wrong(link, tree)}: point it at a version, or move it away")
+
+    def versions(self, versions: Iterable[Version], progress: Progress | None) -> tuple[Found, ...]:
+        """Check, read and digest versions; what cannot be adopted is a problem.
+
+        Raises:
+            OSError: Something may not be read.
+        """
+        listings = {version: listing for version in sorted(versions) if (listing := self._listing(version)) is not None}
+        if self.problems:
+            return ()  # reading every byte would not change the answer
+        counter = Counter(sum(listing.size for listing in listings.values()), progress)
+        largest = max((listing.size for listing in listings.values()), default=0)
+        found = []
+        with _Inspectors(default_memory(largest)) as inspectors:
+            for version, listing in listings.items():
+                manifest = self._manifest(version, listing, inspectors, counter)
+                if manifest is not None:
+                    found.append(manifest)
+        return tuple(found)
+
+    def refuse(self) -> None:
+        """Say what stands in the way.
+
+        Raises:
+            RefusedError: Something does.
+        """
+        if not self.problems:
+            return
+        more = (f"and {len(self.problems) - _NAMED} more",) if len(self.problems) > _NAMED else ()
+        raise RefusedError(
+            f"{self.layout.root} cannot be adopted as it stands",
+            kind="not-adoptable",
+            expected="real directories vN with a SavedModel each, and links that name them",
+            got=f"{len(self.problems)} thing{'s' if len(self.problems) > 1 else ''} in the way",
+            hint="mend these and run it again; nothing was changed",
+            items=(*self.problems[:_NAMED], *more),
+        )
+
+    def _listing(self, version: Version) -> source.Listing | None:
+        """A version's files, where all of it can be stored and lies on the root's device."""
+        directory = self.layout.version(version)
+        try:
+            listing = source.look(directory)
+        except SourceError as error:
+            self.problems.append(error.message)
+            return None
+        device = look.device(self.layout.root)
+        elsewhere = [file.path for file in listing.files if file.identity[0] != device]
+        elsewhere += [path for path in (".", *listing.directories) if look.device(directory / path) != device]
+        if elsewhere:
+            self.problems.append(f"{version}/{min(elsewhere)} lies on another device: copy it into {version}")
+            return None
+        if not look.may_write(directory):
+            self.problems.append(f"{version} may not be written by this user: its manifest goes there")
+            return None
+        return listing
+
+    def _manifest(
+        self, version: Version, listing: source.Listing, inspectors: _Inspectors, counter: Counter
+    ) -> Found | None:
+        try:
+            export = origins.read(listing)
+        except SourceError:
+            self.problems.append(f"{version}/{MANIFEST} is not modelrepo's, which keeps that name: move it away")
+            return None
+        files = []
+        for file in listing.files:
+            size, digest = look.file_digest(self.layout.version(version) / file.path, counter.add)
+            files.append(FileEntry(path=file.path, size=size, digest=digest))
+        if export is not None:  # of an adoption that was interrupted, or of a repository that lost its state
+            if export.manifest.version != version:
+                self.problems.append(f"{version}/{MANIFEST} is of {export.manifest.version}")
+            elif export.manifest.files != tuple(files):
+                self.problems.append(f"{version}/{MANIFEST} names other files, or other bytes, than are there")
+            else:
+                return Found(version, listing, export.manifest, export.raw)
+            return None
+        report = self._report(version, inspectors)
+        if report is None and not self.unread:
+            return None
+        manifest = _written(self.layout, version, listing, tuple(files), report)
+        return Found(version, listing, manifest, manifest.to_bytes())
+
+    def _report(self, version: Version, inspectors: _Inspectors) -> Report | None:
+        if self.unread:
+            return None
+        try:
+            return inspectors.get().read(self.layout.version(version))
+        except SourceError as error:
+            self.problems.append(f"{version}: {error.message}")
+        except ModelError as error:
+            self.unread = error.kind == "tensorflow-missing"
+            if not self.unread:
+                self.problems.append(f"{version}: {error.message}")
+                inspectors.drop()
+        return None
+
+
+def _wrong(link: look.Link, tree: look.Tree) -> str:
+    """What is wrong with a link that would be a channel."""
+    name = link.text.removeprefix("./").rstrip("/")
+    if name in tree.links:
+        return f"names another link, {ascii(name)[1:-1]}"
+    if link.into is not None and link.into in tree.versions:
+        return f"leads into {link.into}, to {link.text!a}"
+    return f"names no version here: it says {link.text!a}"
+
+
+def _written(
+    layout: Layout, version: Version, listing: source.Listing, files: tuple[FileEntry, ...], report: Report | None
+) -> Manifest:
+    directory = layout.version(version)
+    uid, changed = look.owner_and_age(directory, [file.path for file in listing.files])
+    owner = machine.owner(uid)
+    now = machine.now().time
+    return Manifest(
+        version=version,
+        digest=content_digest(files),
+        size=listing.size,
+        files=files,
+        created_at=min(now, datetime.fromtimestamp(changed, UTC)),
+        created_by=owner,
+        source=Origin(path=str(directory), host=owner.host),
+        adopted=True,
+        model_format=listing.model_format or "pb",
+        tags=tuple(graph.tags for graph in report.meta_graphs) if report else None,
+        signatures=report.served.signatures if report else None,
+        tensorflow_version=report.served.tensorflow_version if report else None,
+        fingerprint=report.fingerprint if report else None,
+        modelrepo_version=__version__,
+    )
+
+
+class _Inspectors:
+    """One child process that reads model after model; another one where a model ended it."""
+
+    def __init__(self, memory: int) -> None:
+        self._memory = memory
+        self._stack = contextlib.ExitStack()
+        self._inspector: Inspector | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def get(self) -> Inspector:
+        """The child."""
+        if self._inspector is None:
+            self._inspector = self._stack.enter_context(Inspector(memory=self._memory))
+        return self._inspector
+
+    def drop(self) -> None:
+        """Give the child up."""
+        self._stack.close()
+        self._inspector = None
