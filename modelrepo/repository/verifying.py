@@ -80,7 +80,7 @@ def lease(layout: Layout, version: Version) -> Hold:
     deadline = time.monotonic() + _LEASE_SECONDS
     while (hold := locks.take(layout.version(version))) is None:
         if time.monotonic() > deadline:
-            who = "; ".join(locks.holders(layout.version(version))) or "somebody"
+            who = "; ".join(locks.holders(layout.version(version))) or locks.UNSEEN_HOLDER
             raise BusyError(f"{version} is held by {who}", kind="leased", got=who, hint="try again")
         time.sleep(_PAUSE_SECONDS)
     return hold
