@@ -80,13 +80,17 @@ class _Files:
         self._parents = {os.path.dirname(place) for place in self._asked}
         self.by_number: dict[int, list[tuple[Version, str]]] = {}
         self.elsewhere: set[bytes] = set()
+        self._having: dict[_Key, set[Version]] = {}
         for place, version in self._asked.items():
             for number, below in _numbers(place):
                 self.by_number.setdefault(number, []).append((version, below))
 
     def having(self, key: _Key) -> set[Version]:
         """The versions that have this very file or directory."""
-        return {version for version, below in self.by_number.get(key[1], ()) if self._has(version, below, key)}
+        if key not in self._having:
+            places = self.by_number.get(key[1], ())
+            self._having[key] = {version for version, below in places if self._has(version, below, key)}
+        return self._having[key]
 
     def ending(self, number: int, path: str) -> set[Version]:
         """The versions that have a file of this number where a path ends, whatever its device."""
