@@ -65,6 +65,21 @@ def page(lines: Iterable[str]) -> str:
     return "\n".join(map(printable, lines))
 
 
+def hanging(text: str, indent: str) -> list[str]:
+    """One indented line; on a terminal folded to its width, what follows indented further; in a pipe never folded."""
+    if not _on_terminal():
+        return [f"{indent}{printable(text)}"]
+    import textwrap
+
+    return textwrap.wrap(
+        printable(text),
+        width=max(_columns(), 2 * len(indent)),
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_on_hyphens=False,
+    )
+
+
 def table(
     headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = (), whole: Sequence[int] = ()
 ) -> str:
@@ -80,7 +95,7 @@ def table(
     from rich.table import Table
     from rich.text import Text
 
-    terminal = sys.stdout is not None and sys.stdout.isatty()
+    terminal = _on_terminal()
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for index, heading in enumerate(headings):
         grid.add_column(heading, justify="right" if index in right else "left", overflow="fold", no_wrap=index in whole)
@@ -89,6 +104,10 @@ def table(
     page = io.StringIO()
     Console(file=page, width=_columns() if terminal else _WIDE, force_terminal=terminal, highlight=False).print(grid)
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
+
+
+def _on_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def _columns() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from modelrepo.cli.answers import page, printable, table
+from modelrepo.cli.answers import hanging, page, printable, table
 from modelrepo.core.manifest import Exported
 from modelrepo.core.refs import Version
 from modelrepo.core.signatures import Signature, describe
@@ -305,7 +305,11 @@ def cleanup(result: results.CleanupResult) -> str:
         if result.leftovers:
             lines.append(f"deleted {_count(result.leftovers, 'leftover')} of crashed commands")
         return page(lines)
-    lines = [f"keep    {kept.version}  ({', '.join(kept.reasons)})" for kept in result.kept]
+    lines = []
+    for kept in result.kept:
+        lines.append(f"keep    {kept.version}  ({', '.join(kept.reasons)})")
+        for holder in kept.by:
+            lines += hanging(holder, " " * len("keep    "))
     lines += [f"delete  {version}" for version in reversed(result.removed)]
     lines.append(f"would delete {_count(len(result.removed), 'version')}: {format_size(result.freed)}")
     if result.unseen:

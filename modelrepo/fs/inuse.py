@@ -1,18 +1,27 @@
 """Which processes hold a version's files: open, mapped, or as their working or root directory. Linux only.
 
-Files are known by device and inode, because a process in another mount namespace sees them under another path; the path
-is compared too, because on btrfs and overlay `/proc/PID/maps` gives another device than `stat`.
+A file is known by device and inode, because a process in another mount namespace sees it under another path. Where
+versions share a file (hard links), the directory that the process opened it in tells which of them is in use: a
+directory has one inode and one place, and it is looked up as the process itself sees it. Where it tells nothing, each
+version that has the file is in use.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from modelrepo.core.refs import Version
-from modelrepo.fs.look import walk
+from modelrepo.fs import processes
+
+_DELETED = " (deleted)"
+
+#: Device and inode.
+_Key = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,52 +37,124 @@ class Use:
     unseen: int
 
 
-def in_use(directories: Mapping[Version, Path]) -> Use:
+def in_use(directories: Mapping[Version, Path], only: Collection[Version] | None = None) -> Use:
     """Look at every process once.
 
     Args:
-        directories: The versions asked about, and where they are.
+        directories: All versions that may share files, and where they are.
+        only: The versions asked about; None for all.
     """
-    if not directories:
+    asked = directories if only is None else directories.keys() & only
+    if not asked:
         return Use({}, 0)
-    inodes: dict[tuple[int, int], Version] = {}
-    for version, directory in directories.items():
-        for key in _inodes(directory):
-            inodes[key] = version
-    prefixes = {f"{directory}/": version for version, directory in directories.items()}
+    files = _Files(directories, asked)
     found: dict[Version, set[int]] = {}
     unseen = 0
-    for process in _processes():
+    for process in processes.running():
+        if process == os.getpid():
+            continue
         try:
-            for version in _used_by(process, inodes, prefixes):
+            for version in _used_by(process, files):
                 found.setdefault(version, set()).add(process)
         except PermissionError:
             unseen += 1
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended
-    return Use({version: tuple(sorted(processes)) for version, processes in found.items()}, unseen)
+    return Use({version: tuple(sorted(users)) for version, users in found.items()}, unseen)
 
 
-def _inodes(directory: Path) -> Iterator[tuple[int, int]]:
+class _Files:
+    """What lies in the versions asked about, by inode number.
+
+    A directory's listing gives the numbers of its files without a look at each of them; the device is compared only
+    for the few numbers that are met again in a process.
+
+    Attributes:
+        by_number: Of each inode number, the versions that have it and the path below the version's directory.
+        elsewhere: The files of mappings that were found to be no version's, as `/proc` writes them.
+    """
+
+    def __init__(self, directories: Mapping[Version, Path], asked: Collection[Version]) -> None:
+        self._places = {version: str(directory) for version, directory in directories.items()}
+        self._asked = {self._places[version]: version for version in asked}
+        self._parents = {os.path.dirname(place) for place in self._asked}
+        self.by_number: dict[int, list[tuple[Version, str]]] = {}
+        self.elsewhere: set[bytes] = set()
+        self._having: dict[_Key, set[Version]] = {}
+        for place, version in self._asked.items():
+            for number, below in _numbers(place):
+                self.by_number.setdefault(number, []).append((version, below))
+
+    def having(self, key: _Key) -> set[Version]:
+        """The versions that have this very file or directory."""
+        if key not in self._having:
+            places = self.by_number.get(key[1], ())
+            self._having[key] = {version for version, below in places if self._has(version, below, key)}
+        return self._having[key]
+
+    def ending(self, number: int, path: str) -> set[Version]:
+        """The versions that have a file of this number where a path ends, whatever its device."""
+        return {version for version, below in self.by_number.get(number, ()) if below and path.endswith(below)}
+
+    def holding(self, path: str) -> set[Version]:
+        """The version that a path leads into from here, by its text alone."""
+        for parent in self._parents:
+            start = f"{parent.rstrip('/')}/"
+            if path.startswith(start):
+                name, slash, _ = path[len(start) :].partition("/")
+                if slash and f"{start}{name}" in self._asked:
+                    return {self._asked[f"{start}{name}"]}
+        return set()
+
+    def around(self, place: str, key: _Key) -> Version | None:
+        """The version in whose directory a file lies; None where that cannot be seen.
+
+        Args:
+            place: The file, by a path that can be looked up from here.
+            key: What the file is: the version must have it under the same name.
+        """
+        above = place
+        while above := above.rpartition("/")[0]:
+            directory = _key(above)
+            version = None if directory is None else self._tops.get(directory)
+            if version is not None:
+                return version if self._has(version, place[len(above) :], key) else None
+        return None
+
+    def _has(self, version: Version, below: str, key: _Key) -> bool:
+        return _key(f"{self._places[version]}{below}", follow_symlinks=False) == key
+
+    @cached_property
+    def _tops(self) -> Mapping[_Key, Version]:
+        keys = {_key(place, follow_symlinks=False): version for version, place in self._places.items()}
+        return {key: version for key, version in keys.items() if key is not None}
+
+
+def _key(path: str, *, follow_symlinks: bool = True) -> _Key | None:
     try:
-        paths: Iterable[Path] = [directory, *(directory / found.path for found in walk(directory))]
-        for path in paths:
-            status = os.stat(path, follow_symlinks=False)
-            yield status.st_dev, status.st_ino
-    except (FileNotFoundError, PermissionError):
-        return
+        status = os.stat(path, follow_symlinks=follow_symlinks)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
-def _processes() -> list[int]:
-    try:
-        return [int(name) for name in os.listdir("/proc") if name.isdecimal() and int(name) != os.getpid()]
-    except FileNotFoundError:
-        return []
+def _numbers(directory: str) -> Iterator[tuple[int, str]]:
+    """The inode numbers in a directory and below, its own too, each with the path below the directory."""
+    stack = [""]
+    while stack:
+        below = stack.pop()
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            # Of a directory, overlay's listing may give another number than `stat`.
+            yield os.stat(f"{directory}{below}", follow_symlinks=False).st_ino, below
+            with os.scandir(f"{directory}{below}") as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        stack.append(f"{below}/{entry.name}")
+                    else:
+                        yield entry.inode(), f"{below}/{entry.name}"
 
 
-def _used_by(
-    process: int, inodes: Mapping[tuple[int, int], Version], prefixes: Mapping[str, Version]
-) -> Iterator[Version]:
+def _used_by(process: int, files: _Files) -> Iterator[Version]:
     base = f"/proc/{process}"
     hidden: PermissionError | None = None
     for name in ("cwd", "root", *(f"fd/{number}" for number in os.listdir(f"{base}/fd"))):
@@ -84,26 +165,72 @@ def _used_by(
             continue
         except OSError:  # it was closed, its process ended, or it lies on a mount that is dead
             continue
-        version = inodes.get((status.st_dev, status.st_ino))
-        if version is not None:
-            yield version
+        if status.st_ino in files.by_number:
+            having = files.having((status.st_dev, status.st_ino))
+            if having:
+                yield from _opened(process, _link(f"{base}/{name}"), status.st_ino, having, files)
     with open(f"{base}/maps", "rb") as maps:
         for line in maps:
-            version = _mapped(line, inodes, prefixes)
-            if version is not None:
-                yield version
+            yield from _mapped(process, line, files)
     if hidden is not None:
         raise hidden  # behind all that could be seen
 
 
-def _mapped(line: bytes, inodes: Mapping[tuple[int, int], Version], prefixes: Mapping[str, Version]) -> Version | None:
-    # A line is: addresses, permissions, offset, device (hexadecimal), inode, path.
-    fields = line.split(None, 5)
-    if len(fields) < 6 or fields[4] == b"0":
-        return None
-    major, _, minor = fields[3].partition(b":")
-    version = inodes.get((os.makedev(int(major, 16), int(minor, 16)), int(fields[4])))
-    if version is not None:
-        return version
-    path = os.fsdecode(fields[5].rstrip(b"\n"))
-    return next((found for prefix, found in prefixes.items() if path.startswith(prefix)), None)
+def _mapped(process: int, line: bytes, files: _Files) -> Collection[Version]:
+    # A line is: addresses, permissions, offset, device (hexadecimal), inode, path. Of a line break in a path, `\012`.
+    file = line.split(None, 3)[3]
+    if file in files.elsewhere:
+        return ()
+    device, inode, *rest = file.split(None, 2)
+    number = int(inode)
+    path = os.fsdecode(rest[0].rstrip(b"\n").replace(rb"\012", b"\n")) if rest and number else ""
+    if number in files.by_number and path:
+        major, _, minor = device.partition(b":")
+        having = files.having((os.makedev(int(major, 16), int(minor, 16)), number))
+        return _opened(process, path, number, having, files)
+    into = files.holding(path)
+    if not into:
+        files.elsewhere.add(file)
+    return into
+
+
+def _opened(process: int, path: str, number: int, having: set[Version], files: _Files) -> Collection[Version]:
+    """The versions that a process uses by having a file open.
+
+    Args:
+        process: Which process.
+        path: The file's path as `/proc` gives it.
+        number: The file's inode.
+        having: The versions that have the file; empty where no version has it on the device that `/proc` gives, which
+            on btrfs and overlay is another than `stat`'s.
+        files: All files asked about.
+    """
+    seen = _seen(process, path, number)
+    if seen is None:
+        return having or files.ending(number, path.removesuffix(_DELETED)) or files.holding(path)
+    place, key = seen
+    having = having or files.having(key) or files.holding(path)
+    told = files.around(place, key)
+    return having if told is None else having & {told}
+
+
+def _seen(process: int, path: str, number: int) -> tuple[str, _Key] | None:
+    """A file as the process sees it: its place, looked up from here, and what it is; None where nothing is there.
+
+    A path in `/proc` begins at the root of a mount namespace; a process may stand in a root that lies below.
+    """
+    start = path.find("/")
+    while start >= 0:
+        place = f"/proc/{process}/root{path[start:]}"
+        key = _key(place, follow_symlinks=False)
+        if key is not None and key[1] == number:
+            return place, key
+        start = path.find("/", start + 1)
+    return None
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""

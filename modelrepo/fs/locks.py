@@ -16,7 +16,10 @@ from typing import Self
 
 from modelrepo.errors import BusyError, IntegrityError
 from modelrepo.fs import durable
-from modelrepo.fs.processes import named
+from modelrepo.fs.processes import named, running
+
+#: How a message names a holder of whom the system does not say who it is: one in another PID namespace, say.
+UNSEEN_HOLDER = "somebody who cannot be seen from here"
 
 _POLL_SECONDS = 0.02
 #: A script that says `exec 3< file` must not close the lease that it was started with; bash takes 10 and up for itself.
@@ -78,7 +81,7 @@ class WriterLock:
         try:
             lock.acquire()
         except Timeout:
-            who = "; ".join(holders(path)) or "somebody who cannot be seen from here"
+            who = "; ".join(holders(path)) or UNSEEN_HOLDER
             raise BusyError(
                 f"the repository is locked: {who}",
                 kind="locked",
@@ -147,19 +150,64 @@ def take(path: Path, *, exclusive: bool = False) -> Hold | None:
 
 
 def holders(path: Path) -> list[str]:
-    """Who holds an `flock` on a path: `process 123 (modelrepo push ./export)`. Empty where the system does not say."""
+    """Who holds an `flock` on a path: `process 123 (modelrepo push ./export)`. Empty where the system does not say.
+
+    A lock is of an open file, which children inherit: where who took it is gone, or has let it go, those are named who
+    have that file open now.
+    """
     try:
         status = os.stat(path, follow_symlinks=False)
+    except OSError:
+        return []
+    key = status.st_dev, status.st_ino
+    takers = _takers(status.st_ino)
+    found = {process for process in takers if _holds(process, key, unseen=True)}
+    if not takers or found != takers:
+        found |= {process for process in running() if _holds(process, key, unseen=False)}
+    return [named(process) for process in sorted(found)]
+
+
+def _takers(inode: int) -> set[int]:
+    """The processes that once took a lock on a file of this inode, on whatever device.
+
+    The device is not compared: on btrfs and overlay it differs from what `stat` says.
+    """
+    try:
         with open("/proc/locks", encoding="ascii") as file:
             lines = [line.split() for line in file]
     except OSError:
-        return []
-    inode = str(status.st_ino)
-    processes = sorted({int(line[4]) for line in lines if _holds(line, inode)})
-    return [named(process) for process in processes if process > 0]
+        return set()
+    # "1: FLOCK  ADVISORY  WRITE 123 00:2a:4711 0 EOF"; a waiting one has "->" behind the number.
+    held = [line for line in lines if len(line) > 5 and line[1] == "FLOCK"]
+    return {int(line[4]) for line in held if line[5].rpartition(":")[2] == str(inode) and int(line[4]) > 0}
 
 
-def _holds(line: list[str], inode: str) -> bool:
-    # "1: FLOCK  ADVISORY  WRITE 123 00:2a:4711 0 EOF"; a waiting one has "->" behind the number. The device is not
-    # compared: on btrfs and overlay it differs from what stat says, and a wrong guess only names one process too many.
-    return len(line) > 5 and line[1] == "FLOCK" and line[5].rpartition(":")[2] == inode
+def _holds(process: int, key: tuple[int, int], *, unseen: bool) -> bool:
+    """Whether a process has a file open that is locked; `unseen` is the answer where nobody may look."""
+    base = f"/proc/{process}"
+    hidden = False
+    try:
+        for number in os.listdir(f"{base}/fd"):
+            try:
+                if _locked(base, number, key):
+                    return True
+            except PermissionError:
+                hidden = True
+    except PermissionError:
+        hidden = True
+    except OSError:  # it ended
+        return False
+    return hidden and unseen
+
+
+def _locked(base: str, number: str, key: tuple[int, int]) -> bool:
+    try:
+        status = os.stat(f"{base}/fd/{number}")
+        if (status.st_dev, status.st_ino) != key:
+            return False
+        with open(f"{base}/fdinfo/{number}", encoding="ascii", errors="replace") as file:
+            return any(line.startswith("lock:") and " FLOCK " in line for line in file)
+    except PermissionError:
+        raise
+    except OSError:  # it was closed, or lies on a mount that is dead
+        return False

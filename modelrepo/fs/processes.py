@@ -1,4 +1,4 @@
-"""Processes by name, so that a message can say who holds what."""
+"""The processes that can be seen from here, and their names, so that a message can say who holds what."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ import os
 
 _READ_BYTES = 4096
 _SHOWN_CHARACTERS = 120
+
+
+def running() -> list[int]:
+    """All processes that can be seen from here, by number; none where the system has no `/proc`."""
+    try:
+        return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+    except FileNotFoundError:
+        return []
 
 
 def named(process: int) -> str:

@@ -79,7 +79,7 @@ def _go(layout: Layout, version: Version, retention: Retention, timeout: float, 
             names = _remove(writer, version, retention, run)
     except SystemRefusedError as error:  # this one cannot go; that is no reason to keep the others
         run.trouble.append(error)
-        run.stayed[version] = (UNDELETABLE,)
+        run.stayed[version] = Kept(version=version, reasons=(UNDELETABLE,))
         return
     if deleting.empty_trash(layout, names, run.trouble):
         run.freed += run.sizes[version]
@@ -94,7 +94,7 @@ class _Run:
     proposal: planning.Plan = field(default_factory=lambda: planning.Plan((), 0))
     removed: list[Version] = field(default_factory=list)
     sizes: dict[Version, int] = field(default_factory=dict)
-    stayed: dict[Version, tuple[str, ...]] = field(default_factory=dict)
+    stayed: dict[Version, Kept] = field(default_factory=dict)
     left: list[Version] = field(default_factory=list)
     freed: int = 0
     leftovers: int = 0
@@ -102,8 +102,7 @@ class _Run:
     trouble: list[ModelRepoError] = field(default_factory=list)
 
     def result(self) -> CleanupResult:
-        late = [Kept(version=version, reasons=reasons) for version, reasons in self.stayed.items()]
-        kept = (*self.proposal.kept(self.removed), *late)
+        kept = (*self.proposal.kept(self.removed), *self.stayed.values())
         return CleanupResult(
             removed=tuple(self.removed),
             kept=tuple(sorted(kept, key=lambda kept: kept.version, reverse=True)),
@@ -147,17 +146,15 @@ def _remove(writer: Writer, version: Version, rules: Retention, run: _Run) -> li
     snapshot = writer.snapshot()
     if version not in snapshot.present:
         return []
-    decision = next(
-        decision
-        for decision in planning.plan(snapshot, rules, only=frozenset({version})).decisions
-        if decision.version == version
-    )
-    if decision.keep:
-        run.stayed[version] = decision.reasons
-        return []
-    hold = locks.take(writer.layout.version(version), exclusive=True)
+    plan = planning.plan(snapshot, rules, only=frozenset({version}))
+    for kept in plan.kept():
+        if kept.version == version:
+            run.stayed[version] = kept
+            return []
+    directory = writer.layout.version(version)
+    hold = locks.take(directory, exclusive=True)
     if hold is None:
-        run.stayed[version] = (LEASED,)
+        run.stayed[version] = Kept(version=version, reasons=(LEASED,), by=planning.leasers(directory))
         return []
     name = token(str(version))
     run.sizes[version] = snapshot.state.stored[version].size

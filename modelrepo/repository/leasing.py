@@ -91,6 +91,6 @@ def _insist(layout: Layout, find: Callable[[], tuple[Version, Hold | None]]) -> 
         if held is not None:
             return version, held
         if time.monotonic() > deadline:
-            who = "; ".join(locks.holders(layout.version(version))) or "somebody who cannot be seen from here"
+            who = "; ".join(locks.holders(layout.version(version))) or locks.UNSEEN_HOLDER
             raise BusyError(f"{version} is held by {who}", kind="leased", got=who, hint="try again")
         time.sleep(_PAUSE_SECONDS)

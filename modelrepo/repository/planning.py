@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from modelrepo.core.config import Retention
@@ -12,8 +12,12 @@ from modelrepo.core.retention import IN_USE, LEASED, UNREADABLE, Decision, Scene
 from modelrepo.errors import IntegrityError
 from modelrepo.fs import locks, machine
 from modelrepo.fs.inuse import in_use
+from modelrepo.fs.processes import named
 from modelrepo.repository.results import Kept
 from modelrepo.repository.snapshot import Snapshot
+
+#: Why a version must not go, and who holds it, by name.
+Holders = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +27,12 @@ class Plan:
     Attributes:
         decisions: One per version, highest number first.
         unseen: Processes that could not be looked at.
+        by: Who holds a version, by name; versions that nobody holds may be missing.
     """
 
     decisions: tuple[Decision, ...]
     unseen: int
+    by: Mapping[Version, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def going(self) -> tuple[Version, ...]:
@@ -37,7 +43,7 @@ class Plan:
         """What stays, and why."""
         gone = set(besides)
         return tuple(
-            Kept(version=decision.version, reasons=decision.reasons)
+            Kept(version=decision.version, reasons=decision.reasons, by=self.by.get(decision.version, ()))
             for decision in self.decisions
             if decision.keep and decision.version not in gone
         )
@@ -69,30 +75,59 @@ def plan(snapshot: Snapshot, rules: Retention, only: frozenset[Version] | None =
     """
     require_consistent(snapshot)
     asked = snapshot.present if only is None else snapshot.present & only
-    directories = {version: snapshot.layout.version(version) for version in asked}
-    use = in_use(directories)
-    busy: dict[Version, tuple[str, ...]] = {}
-    for version, directory in directories.items():
-        reasons = [IN_USE] if version in use.by else []
-        busy[version] = (*reasons, *_held(directory))
-    return Plan(decide(replace(scene(snapshot), busy=busy), rules), use.unseen)
+    held, unseen = _holders(snapshot, asked)
+    busy = {version: reasons for version, (reasons, _) in held.items()}
+    by = {version: names for version, (_, names) in held.items()}
+    return Plan(decide(replace(scene(snapshot), busy=busy), rules), unseen, by)
 
 
-def _held(directory: Path) -> tuple[str, ...]:
-    """Whether somebody holds it, or nobody can say.
+def holders(snapshot: Snapshot, version: Version) -> Holders:
+    """Who holds a version against its deletion.
+
+    Args:
+        snapshot: The repository.
+        version: One that is present.
+
+    Returns:
+        The reasons: `in-use`, `leased`, or `unreadable` where nobody may look; none where it may go. And who has it in
+        use or leased, such as `process 123 (python3 serve.py)`: at least one name where one of these two is a reason.
+    """
+    return _holders(snapshot, {version})[0][version]
+
+
+def _holders(snapshot: Snapshot, asked: Collection[Version]) -> tuple[dict[Version, Holders], int]:
+    """Who holds each of some versions, and how many processes could not be looked at."""
+    directories = {version: snapshot.layout.version(version) for version in snapshot.present}
+    use = in_use(directories, asked)
+    names = {process: named(process) for processes in use.by.values() for process in processes}
+    held: dict[Version, Holders] = {}
+    for version in asked:
+        users = [names[process] for process in use.by.get(version, ())]
+        reasons, leasers = _lease(directories[version])
+        held[version] = ((*((IN_USE,) if users else ()), *reasons), tuple(dict.fromkeys((*leasers, *users))))
+    return held, use.unseen
+
+
+def _lease(directory: Path) -> Holders:
+    """Whether somebody leases a version, or nobody can say.
 
     To know, it is held exclusively for a moment; a lease that comes in that moment tries again.
     """
     try:
         hold = locks.take(directory, exclusive=True)
     except FileNotFoundError:
-        return ()
+        return (), ()
     except PermissionError:
-        return (UNREADABLE,)
+        return (UNREADABLE,), ()
     if hold is None:
-        return (LEASED,)
+        return (LEASED,), leasers(directory)
     hold.close()
-    return ()
+    return (), ()
+
+
+def leasers(directory: Path) -> tuple[str, ...]:
+    """Who leases a version, by name. Somebody does: one whom the system does not name is said to be unseen."""
+    return tuple(locks.holders(directory)) or (locks.UNSEEN_HOLDER,)
 
 
 def would_free(snapshot: Snapshot) -> int:

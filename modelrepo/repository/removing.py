@@ -54,15 +54,18 @@ def _refuse_needed(snapshot: Snapshot, versions: Sequence[Version]) -> None:
         RefusedError: One is needed, or nothing would be left.
     """
     only = frozenset(versions)
-    decisions = planning.plan(snapshot, snapshot.config.retention, only=only).decisions
-    needed = {each.version: needs(each) for each in decisions if each.version in only and needs(each)}
+    plan = planning.plan(snapshot, snapshot.config.retention, only=only)
+    needed = {each.version: needs(each) for each in plan.decisions if each.version in only and needs(each)}
     if needed:
         raise RefusedError(
             f"{', '.join(map(str, sorted(needed)))} cannot be removed: somebody needs it",
             kind="version-needed",
             expected="versions that no channel, link, pin, lease or process holds",
             hint="promote another version, unpin it, or wait until its users have ended; nothing was removed",
-            items=tuple(f"{version}: {', '.join(reasons)}" for version, reasons in sorted(needed.items())),
+            items=tuple(
+                "; ".join((f"{version}: {', '.join(reasons)}", *plan.by.get(version, ())))
+                for version, reasons in sorted(needed.items())
+            ),
         )
     if only == snapshot.present:
         raise RefusedError(
@@ -74,9 +77,11 @@ def _refuse_needed(snapshot: Snapshot, versions: Sequence[Version]) -> None:
 
 def _out_of_sight(writer: Writer, snapshot: Snapshot, version: Version, reason: str | None) -> str:
     """Rename a version into the trash; return its name there."""
-    hold = locks.take(writer.layout.version(version), exclusive=True)
+    directory = writer.layout.version(version)
+    hold = locks.take(directory, exclusive=True)
     if hold is None:
-        raise RefusedError(f"{version} was leased a moment ago", kind="version-needed", hint="try again")
+        who = "; ".join(planning.leasers(directory))
+        raise RefusedError(f"{version} was leased a moment ago: {who}", kind="version-needed", hint="try again")
     name = token(str(version))
     with hold:
         deleting.to_trash(writer, snapshot, version, name, "remove", reason)

@@ -169,7 +169,7 @@ DOCUMENTS: dict[tuple[str, ...], Callable[[Any], bool]] = {
     ("unpin", "v1"): fields(version=is_version, pinned=is_a(bool)),
     ("cleanup", "--keep-last", "0", "--min-age", "0s", "--grace", "0s"): fields(
         removed=each(is_version),
-        kept=each(fields(version=is_version, reasons=each(is_a(str)))),
+        kept=each(fields(version=is_version, reasons=each(is_a(str)), by=each(is_a(str)))),
         freed=is_a(int),
         dry_run=is_a(bool),
     ),

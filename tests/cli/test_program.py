@@ -90,6 +90,27 @@ def test_cleanup_is_silent_where_it_did_nothing(run: Run, root: Path) -> None:
     assert (done.code, done.out, done.err) == (0, "", "")
 
 
+def test_a_plan_says_below_each_version_who_holds_it(run: Run, terminal: Terminal, root: Path) -> None:
+    """In a pipe each holder has one line; on a terminal it is folded to the width."""
+    words = ["sh", "-c", 'exec 3< "$0/v1/saved_model.pb"; echo ready; read line', str(root), *["word" * 5] * 5]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "ready\n"
+        plan = run("-r", root, "cleanup", "--dry-run", "--json").json
+        piped = run("-r", root, "cleanup", "--dry-run").out.splitlines()
+        code, shown = terminal("-r", root, "cleanup", "--dry-run")
+        holder.communicate("\n")
+    ((who,),) = [kept["by"] for kept in plan["kept"] if kept["version"] == "v1"]
+    assert who.startswith(f"process {holder.pid} (sh -c exec 3< ")
+    assert piped[piped.index(f"        {who}") - 1].startswith("keep    v1  (")
+    assert code == 0
+    lines = shown.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith(f"        process {holder.pid} (sh"))
+    assert lines[first - 1].startswith("keep    v1  (")
+    assert lines[first + 1].startswith("          ")
+    assert max(map(len, lines)) <= 80
+
+
 def test_path_is_ready_for_a_shell(run: Run, root: Path) -> None:
     assert run("-r", root, "path", "latest").out == f"{root}/v2\n"
 

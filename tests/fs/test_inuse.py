@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,13 +30,16 @@ WAYS = {
 }
 
 
+#: Those by which a process has a file, and not only its directory.
+FILE_WAYS = ("an open file", "a mapping of a closed file")
+
+
 @contextmanager
-def process(code: str, path: Path) -> Iterator[int]:
-    """A process that does something with a path and waits."""
+def process(code: str, path: Path, *, within: tuple[str, ...] = ()) -> Iterator[int]:
+    """A process that does something with a path and waits; `within` are the words of a program that becomes it."""
     script = f"import sys\npath = sys.argv[1]\n{code}\nprint('ready', flush=True)\nsys.stdin.read()"
-    with subprocess.Popen(
-        [sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/"
-    ) as child:
+    words = [*within, sys.executable, "-c", script, str(path)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/") as child:
         assert child.stdout is not None
         assert child.stdin is not None
         assert child.stdout.readline() == b"ready\n"
@@ -51,6 +56,26 @@ def versions(tmp_path: Path) -> dict[Version, Path]:
         (tmp_path / f"v{number}" / "variables").mkdir(parents=True)
         (tmp_path / f"v{number}" / "variables" / "data").write_bytes(b"weights")
     return {Version(number): tmp_path / f"v{number}" for number in (1, 2)}
+
+
+@pytest.fixture
+def sharing(versions: dict[Version, Path], tmp_path: Path) -> dict[Version, Path]:
+    """v1, v2 and v3 with the same files under several names."""
+    shutil.rmtree(tmp_path / "v2")
+    for name in ("v2", "v3"):
+        shutil.copytree(tmp_path / "v1", tmp_path / name, copy_function=os.link)
+    return {**versions, Version(3): tmp_path / "v3"}
+
+
+@pytest.fixture
+def unshare() -> tuple[str, ...]:
+    """The words that start a process in a mount namespace of its own."""
+    words = ("unshare", "--mount")
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount")
+    if not shutil.which("unshare") or subprocess.run([*words, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no mount namespace can be made here")
+    return words
 
 
 @pytest.mark.parametrize("code", WAYS.values(), ids=WAYS.keys())
@@ -136,3 +161,212 @@ def test_one_process_with_a_file_on_a_dead_mount_hides_nothing_else(
 
         monkeypatch.setattr(os, "stat", fail)
         assert in_use(versions).by == {Version(1): (pid,)}
+
+
+# Versions that share files
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("code", WAYS.values(), ids=WAYS.keys())
+def test_of_versions_that_share_a_file_the_one_that_was_opened_is_in_use(
+    sharing: dict[Version, Path], code: str, number: int
+) -> None:
+    used = Version(number)
+    with process(code, sharing[used]) as pid:
+        assert in_use(sharing).by == {used: (pid,)}
+
+
+@pytest.mark.parametrize("way", FILE_WAYS)
+def test_who_asks_about_one_version_is_not_told_of_those_that_share_its_files(
+    sharing: dict[Version, Path], way: str
+) -> None:
+    with process(WAYS[way], sharing[Version(2)]) as pid:
+        assert in_use(sharing, {Version(2)}).by == {Version(2): (pid,)}
+        for other in (Version(1), Version(3)):
+            assert in_use(sharing, {other}).by == {}
+
+
+@pytest.mark.parametrize("way", FILE_WAYS)
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_version_that_was_renamed_is_told_from_those_that_share_its_files(
+    sharing: dict[Version, Path], tmp_path: Path, way: str, number: int
+) -> None:
+    used = Version(number)
+    with process(WAYS[way], sharing[used]) as pid:
+        trash = sharing[used].rename(tmp_path / "trash")
+        assert in_use({**sharing, used: trash}).by == {used: (pid,)}
+
+
+@pytest.mark.parametrize("way", FILE_WAYS)
+def test_a_deleted_name_of_a_shared_file_tells_nothing_so_each_version_that_has_the_file_is_in_use(
+    sharing: dict[Version, Path], way: str
+) -> None:
+    with process(WAYS[way], sharing[Version(3)]) as pid:
+        shutil.rmtree(sharing.pop(Version(3)))
+        assert in_use(sharing).by == {Version(1): (pid,), Version(2): (pid,)}
+
+
+@pytest.mark.parametrize("way", FILE_WAYS)
+def test_a_shared_file_that_was_opened_by_a_name_outside_is_every_versions(
+    sharing: dict[Version, Path], tmp_path: Path, way: str
+) -> None:
+    shutil.copytree(tmp_path / "v1", tmp_path / "else" / "v1", copy_function=os.link)
+    with process(WAYS[way], tmp_path / "else" / "v1") as pid:
+        assert in_use(sharing).by == dict.fromkeys(sharing, (pid,))
+
+
+@pytest.mark.parametrize("way", FILE_WAYS)
+def test_a_line_break_in_a_path_hides_nothing(sharing: dict[Version, Path], tmp_path: Path, way: str) -> None:
+    """In `/proc/PID/maps` it is written as `\\012`."""
+    for path in sharing.values():
+        (tmp_path / "line\nbreak").mkdir(exist_ok=True)
+        path.rename(tmp_path / "line\nbreak" / path.name)
+    broken = {version: tmp_path / "line\nbreak" / path.name for version, path in sharing.items()}
+    with process(WAYS[way], broken[Version(2)]) as pid:
+        assert in_use(broken).by == {Version(2): (pid,)}
+
+
+# Processes that see the tree elsewhere
+
+MOUNT = "import subprocess; subprocess.run(['mount', '--bind', {source}, {place}], check=True)\n"
+
+
+@pytest.mark.parametrize("way", FILE_WAYS)
+def test_a_process_with_the_tree_at_another_path_is_known(
+    sharing: dict[Version, Path], tmp_path: Path, unshare: tuple[str, ...], way: str
+) -> None:
+    (tmp_path / "else").mkdir()
+    mount = MOUNT.format(source="path", place="path + '/else'")
+    with process(f"{mount}path += '/else/v2'\n{WAYS[way]}", tmp_path, within=unshare) as pid:
+        assert os.listdir(tmp_path / "else") == []
+        assert in_use(sharing).by == {Version(2): (pid,)}
+        assert in_use(sharing, {Version(1)}).by == {}
+
+
+@pytest.mark.parametrize("way", FILE_WAYS)
+@pytest.mark.parametrize("place", ["v1", "served"])
+def test_a_version_that_a_process_sees_under_another_versions_name_is_the_one_in_use(
+    sharing: dict[Version, Path], tmp_path: Path, unshare: tuple[str, ...], way: str, place: str
+) -> None:
+    (tmp_path / "served").mkdir()
+    mount = MOUNT.format(source="path + '/v2'", place=f"path + '/{place}'")
+    with process(f"{mount}path += '/{place}'\n{WAYS[way]}", tmp_path, within=unshare) as pid:
+        assert in_use(sharing).by == {Version(2): (pid,)}
+
+
+@pytest.mark.parametrize("way", FILE_WAYS)
+def test_a_file_that_lies_over_another_versions_tells_nothing(
+    sharing: dict[Version, Path], tmp_path: Path, unshare: tuple[str, ...], way: str
+) -> None:
+    (tmp_path / "v2" / "variables" / "data").unlink()
+    (tmp_path / "v2" / "variables" / "data").touch()
+    mount = MOUNT.format(source="path + '/v3/variables/data'", place="path + '/v2/variables/data'")
+    with process(f"{mount}path += '/v2'\n{WAYS[way]}", tmp_path, within=unshare) as pid:
+        assert in_use(sharing).by == {Version(1): (pid,), Version(3): (pid,)}
+
+
+@pytest.mark.parametrize("way", FILE_WAYS)
+def test_a_process_with_a_root_of_its_own_is_known(
+    sharing: dict[Version, Path], tmp_path: Path, unshare: tuple[str, ...], way: str
+) -> None:
+    (tmp_path / "jail" / "models").mkdir(parents=True)
+    mount = MOUNT.format(source="path", place="path + '/jail/models'")
+    enter = "import mmap, os; os.chroot(path + '/jail'); os.chdir('/'); path = '/models/v2'\n"
+    with process(f"{mount}{enter}{WAYS[way]}", tmp_path, within=unshare) as pid:
+        assert in_use(sharing).by == {Version(2): (pid,)}
+
+
+@pytest.fixture
+def overlay(tmp_path: Path) -> Iterator[Path]:
+    """A mounted overlay of two file systems, where `/proc/PID/maps` gives another device than `stat`."""
+    for name in ("lower", "memory", "merged"):
+        (tmp_path / name).mkdir()
+    with mounted("-t", "tmpfs", "tmpfs", "memory", cwd=tmp_path) as memory:
+        for name in ("upper", "work"):
+            (memory / name).mkdir()
+        layers = "lowerdir=lower,upperdir=memory/upper,workdir=memory/work"
+        with mounted("-t", "overlay", "overlay", "-o", layers, "merged", cwd=tmp_path) as merged:
+            yield merged
+
+
+@pytest.fixture
+def btrfs(tmp_path: Path) -> Iterator[Path]:
+    """A mounted btrfs, where `/proc/PID/maps` gives another device than `stat`."""
+    if not shutil.which("mkfs.btrfs"):
+        pytest.skip("needs mkfs.btrfs")
+    with (tmp_path / "image").open("wb") as image:
+        image.truncate(128 << 20)
+    (tmp_path / "merged").mkdir()
+    subprocess.run(["mkfs.btrfs", "-q", "image"], check=True, cwd=tmp_path)
+    with mounted("-o", "loop", "image", "merged", cwd=tmp_path) as merged:
+        yield merged
+
+
+@contextmanager
+def mounted(*words: str, cwd: Path) -> Iterator[Path]:
+    """Mount something at the place that is the last word, until the test is over."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount")
+    done = subprocess.run(["mount", *words], check=False, capture_output=True, text=True, cwd=cwd)
+    if done.returncode:
+        pytest.skip(f"cannot be mounted here: {done.stderr.strip()}")
+    try:
+        yield cwd / words[-1]
+    finally:
+        subprocess.run(["umount", "--lazy", words[-1]], check=True, cwd=cwd)
+
+
+@pytest.mark.parametrize("file_system", ["overlay", "btrfs"])
+@pytest.mark.parametrize("way", FILE_WAYS)
+def test_where_maps_gives_another_device_files_are_known_all_the_same(
+    request: pytest.FixtureRequest, tmp_path: Path, unshare: tuple[str, ...], file_system: str, way: str
+) -> None:
+    root: Path = request.getfixturevalue(file_system)
+    (root / "v1" / "variables").mkdir(parents=True)
+    (root / "v1" / "variables" / "data").write_bytes(b"weights")
+    for name in ("v2", "v3"):
+        shutil.copytree(root / "v1", root / name, copy_function=os.link)
+    sharing = {Version(number): root / f"v{number}" for number in (1, 2, 3)}
+    (tmp_path / "else").mkdir()
+    elsewhere = MOUNT.format(source="path + '/merged'", place="path + '/else'") + "path += '/else/v2'\n"
+    for start in ("path += '/merged/v2'\n", elsewhere):
+        with process(start + WAYS[way], tmp_path, within=unshare) as pid:
+            assert in_use(sharing).by == {Version(2): (pid,)}
+            assert in_use(sharing, {Version(1)}).by == {}
+            shutil.rmtree(sharing[Version(2)])
+            left = {version: path for version, path in sharing.items() if version != Version(2)}
+            assert in_use(left).by == {Version(1): (pid,), Version(3): (pid,)}
+        shutil.copytree(root / "v1", root / "v2", copy_function=os.link)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_user_who_may_look_at_some_processes_is_told_of_these() -> None:
+    script = """
+import os, sys
+from pathlib import Path
+from modelrepo.core.refs import Version
+from modelrepo.fs.inuse import in_use
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+used = in_use({Version(number): Path(sys.argv[1], f"v{number}") for number in (1, 2, 3)})
+print({str(version): processes for version, processes in used.by.items()}, used.unseen > 0)
+"""
+    with tempfile.TemporaryDirectory() as text:
+        root = Path(text)
+        root.chmod(0o755)
+        (root / "v1").mkdir()
+        (root / "v1" / "data").write_bytes(b"weights")
+        shutil.copytree(root / "v1", root / "v2", copy_function=os.link)
+        shutil.copytree(root / "v1", root / "v3", copy_function=os.link)
+        words = ["sh", "-c", 'exec 3< "$0/v2/data"; echo ready; read line', text]
+        with (
+            process(f"f = open(path + '/v1/data'); {WAYS['an open directory']}", root),
+            subprocess.Popen(
+                words, user=65534, group=65534, extra_groups=[], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/"
+            ) as theirs,
+        ):
+            assert theirs.stdout is not None
+            assert theirs.stdout.readline() == b"ready\n"
+            asked = [sys.executable, "-c", script, text]
+            done = subprocess.run(asked, check=True, capture_output=True, text=True, timeout=60)
+            theirs.communicate(b"\n")
+    assert done.stdout == f"{{'v2': ({theirs.pid},)}} True\n"

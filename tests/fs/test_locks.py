@@ -6,6 +6,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -231,3 +232,52 @@ def test_a_holders_command_line_does_nothing_to_a_terminal(version: Path) -> Non
     assert holder.isprintable()
     assert len(holder) < 200
     assert locks.holders(version) == []
+
+
+@contextmanager
+def shell(script: str, path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A shell that says `held` and waits until its standard input ends."""
+    with subprocess.Popen(
+        ["sh", "-c", f"{script}; echo held; read line", path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield process
+        finally:
+            process.communicate("\n")
+
+
+def test_a_lock_whose_taker_ended_is_held_by_who_inherited_it(version: Path) -> None:
+    """The system's list names the `flock` that is gone."""
+    with shell('exec 9< "$0"', version), shell('exec 9< "$0"; flock -s 9', version) as holder:
+        assert [each.split()[1] for each in holders(version)] == [str(holder.pid)]
+
+
+def test_who_let_a_lock_go_is_no_holder(version: Path) -> None:
+    with shell('exec 9< "$0"; flock -s 9; flock -u 9', version):
+        assert holders(version) == []
+
+
+def test_each_holder_is_named_once(version: Path) -> None:
+    twice = 'exec 8< "$0" 9< "$0"; flock -s 8; flock -s 9'
+    with other_process(HOLDER, version, "shared") as one, shell(twice, version) as two:
+        assert [each.split()[1] for each in holders(version)] == [str(pid) for pid in sorted((one.pid, two.pid))]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_holder_that_may_not_be_looked_at_is_named_as_the_system_lists_it() -> None:
+    """An ordinary user may not see root's open files, but who took a lock."""
+    script = """
+import encodings.ascii, os, sys
+from pathlib import Path
+from modelrepo.fs.locks import holders
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+print(len(os.listdir(sys.argv[1])), [each.split()[1] for each in holders(Path(sys.argv[1]))])
+"""
+    with tempfile.TemporaryDirectory() as path:
+        Path(path).chmod(0o755)
+        with other_process(HOLDER, path, "shared") as holder:
+            asked = [sys.executable, "-c", script, path]
+            done = subprocess.run(asked, check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout == f"0 ['{holder.pid}']\n"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -219,6 +221,100 @@ def test_in_use_by_another_process_stays_until_it_ends(
     assert reasons(result) == {"v1": ("in-use",)}
     holder.communicate("\n")
     assert removed(filled.cleanup(**ageless)) == ["v1"]
+
+
+# Who holds it
+
+
+def by(result: CleanupResult) -> dict[str, tuple[str, ...]]:
+    return {str(kept.version): kept.by for kept in result.kept}
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_who_leases_or_uses_a_version_is_named(
+    filled: Repository,
+    flock: Other,
+    other: Other,
+    ageless: Rules,
+    dry_run: bool,  # noqa: FBT001
+) -> None:
+    leaser = flock(filled.root / "v1")
+    user = other(f"exec 3< {filled.root}/v2/saved_model.pb; echo ready; exec sleep 60")
+    filled.promote("v3")
+    result = filled.cleanup(dry_run=dry_run, **ageless)
+    python = os.path.basename(sys.executable)
+    assert by(result) == {
+        "v3": (),
+        "v2": (f"process {user.pid} (sleep 60)",),
+        "v1": (f"process {leaser.pid} ({python} hold.py {filled.root}/v1 shared)",),
+    }
+
+
+def test_who_leases_and_uses_a_version_is_named_once(filled: Repository, other: Other, ageless: Rules) -> None:
+    holder = other(f"exec 9< {filled.root}/v1; flock -s 9; echo ready; exec sleep 60")
+    result = filled.cleanup(**ageless)
+    assert reasons(result) == {"v1": ("in-use", "leased")}
+    assert by(result) == {"v1": (f"process {holder.pid} (sleep 60)",)}
+
+
+@pytest.mark.parametrize("moment", [1, 2])
+def test_who_comes_between_plan_and_deed_is_named(
+    filled: Repository, ageless: Rules, flock: Other, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    """Behind the first plan, and behind the decision under the lock."""
+    from modelrepo.repository import planning
+
+    real = planning.plan
+    holders: list[int | None] = []
+
+    def plan(*arguments: Any, **options: Any) -> Any:
+        proposal = real(*arguments, **options)
+        holders.append(flock(filled.root / "v1").pid if len(holders) == moment - 1 else None)
+        return proposal
+
+    monkeypatch.setattr(planning, "plan", plan)
+    result = filled.cleanup(**ageless)
+    assert "leased" in reasons(result)["v1"]
+    assert [who.split()[1] for who in by(result)["v1"]] == [str(holders[moment - 1])]
+    assert removed(result) == ["v2", "v3"]
+
+
+@pytest.mark.parametrize("lease", [True, False])
+def test_a_holder_in_another_pid_namespace_is_said_to_be_unseen(
+    filled: Repository,
+    flock: Other,
+    tmp_path: Path,
+    lease: bool,  # noqa: FBT001
+) -> None:
+    """The program as in a container: it sees the lock, not who holds it."""
+    apart = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if os.geteuid() != 0 or subprocess.run([*apart, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no PID namespace can be made here")
+    if lease:
+        flock(filled.root / "v1")
+    words = ["--repo", str(filled.root), "--json", "cleanup", "--dry-run", "--keep-last", "2", "--min-age", "0s"]
+    done = subprocess.run(
+        [*apart, sys.executable, "-m", "modelrepo", *words], check=True, capture_output=True, text=True, cwd=tmp_path
+    )
+    kept = [each for each in json.loads(done.stdout)["kept"] if each["version"] == "v1"]
+    unseen = {"version": "v1", "reasons": ["leased"], "by": ["somebody who cannot be seen from here"]}
+    assert kept == ([unseen] if lease else [])
+
+
+@pytest.mark.parametrize("way", ["open file", "mapped"])
+def test_of_versions_that_share_files_the_unused_ones_go(
+    filled: Repository, other: Other, ageless: Rules, way: str
+) -> None:
+    """`cp -al`: a file with several names is used by the name that it was opened by."""
+    for name in ("v2", "v3"):
+        for path in sorted((filled.root / "v1" / "variables").iterdir()):
+            (filled.root / name / "variables" / path.name).unlink()
+            os.link(path, filled.root / name / "variables" / path.name)
+    holder = other(USES[way].replace("saved_model.pb", "variables/variables.index").format(v1=filled.root / "v2"))
+    result = filled.cleanup(**ageless)
+    assert (removed(result), reasons(result)) == (["v1", "v3"], {"v2": ("in-use",)})
+    holder.communicate("\n")
+    assert removed(filled.cleanup(**ageless)) == ["v2"]
 
 
 def test_younger_than_min_age_stays_and_a_repeated_push_counts(

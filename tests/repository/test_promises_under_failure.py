@@ -656,7 +656,7 @@ def test_a_version_that_may_not_be_looked_at_stays_and_the_others_go(
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    kept = [{"version": "v2", "reasons": ["unreadable"]}]
+    kept = [{"version": "v2", "reasons": ["unreadable"], "by": []}]
     plan = cleanup("--dry-run")
     assert (plan["removed"], plan["kept"]) == (["v1", "v3"], kept)
     deed = cleanup()

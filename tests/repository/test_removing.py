@@ -68,19 +68,20 @@ def test_what_something_needs_is_refused_by_name_and_nothing_goes(
 
 
 def test_a_leased_version_is_refused(filled: Repository, flock: Callable[..., subprocess.Popen[str]]) -> None:
-    flock(filled.root / "v2")
+    holder = flock(filled.root / "v2")
     with pytest.raises(RefusedError) as caught:
         filled.remove(["v2"])
-    assert "leased" in caught.value.items[0]
+    assert caught.value.items[0].startswith("v2: in-use, leased; ")
+    assert f"process {holder.pid} (" in caught.value.items[0]
 
 
 def test_a_version_that_a_process_reads_is_refused(
     filled: Repository, other: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    other("exec 9< saved_model.pb; cd /; echo ready; read line", cwd=filled.root / "v2")
+    reader = other("exec 9< saved_model.pb; cd /; echo ready; read line", cwd=filled.root / "v2")
     with pytest.raises(RefusedError) as caught:
         filled.remove(["v2"])
-    assert "in-use" in caught.value.items[0]
+    assert caught.value.items[0].startswith(f"v2: in-use; process {reader.pid} (")
 
 
 def test_the_last_version_is_refused(filled: Repository) -> None:

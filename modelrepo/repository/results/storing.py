@@ -102,10 +102,17 @@ class VerifyResult(Value):
 
 
 class Kept(Value):
-    """A version that cleanup keeps, with all reasons."""
+    """A version that cleanup keeps.
+
+    Attributes:
+        version: Which one.
+        reasons: All reasons.
+        by: Who has it `leased` or `in-use`, such as `process 123 (python3 serve.py)`.
+    """
 
     version: VersionField
     reasons: tuple[str, ...]
+    by: tuple[str, ...] = ()
 
 
 class CleanupResult(Value):
