@@ -63,7 +63,7 @@ def run(arguments: list[str]) -> int:
     from modelrepo.errors import from_os
 
     try:
-        return _run(arguments)
+        return _complete(arguments) if os.environ.get("_MODELREPO_COMPLETE") else _run(arguments)
     except OSError as error:  # the answer could not be written
         failure = from_os(error, "write the answer")
         failure.hint = None
@@ -71,9 +71,20 @@ def run(arguments: list[str]) -> int:
         return exits.UNEXPECTED
 
 
+def _complete(arguments: list[str]) -> int:
+    """Answer a shell that asks what could stand next; where that cannot be told, with nothing."""
+    from modelrepo.cli import exits
+    from modelrepo.cli.completion import prepare
+
+    try:
+        prepare(os.environ)
+        answered = _invoke(arguments)
+    except (Exception, _StoppedError):  # noqa: BLE001 - a message would stand in the line that is being typed
+        return exits.DONE
+    return answered if isinstance(answered, int) else exits.DONE
+
+
 def _run(arguments: list[str]) -> int:
-    # Looking for pydantic's plugins in every installed package takes longer than a promote; none is wanted here.
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     import typer
 
     from modelrepo.cli import exits
@@ -104,6 +115,8 @@ def _run(arguments: list[str]) -> int:
 
 
 def _invoke(arguments: list[str]) -> object:
+    # Looking for pydantic's plugins in every installed package takes longer than a promote; none is wanted here.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     import typer
 
     from modelrepo.cli.app import app
@@ -111,7 +124,10 @@ def _invoke(arguments: list[str]) -> object:
     for module in ("storing", "releasing", "asking"):  # they declare the commands, in the order of `--help`
         importlib.import_module(f"modelrepo.cli.{module}")
 
-    return typer.main.get_command(app).main(args=arguments, prog_name="modelrepo", standalone_mode=False)
+    try:
+        return typer.main.get_command(app).main(args=arguments, prog_name="modelrepo", standalone_mode=False)
+    except SystemExit as done:  # so Typer ends what has to do with completion
+        return done.code
 
 
 def _answer(answer: Answer, style: Style) -> int:
