@@ -58,6 +58,8 @@ def run(arguments: list[str]) -> int:
     Returns:
         The exit code.
     """
+    # Looking for pydantic's plugins in every installed package takes longer than a promote; none is wanted here.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from modelrepo.cli import exits
     from modelrepo.cli.answers import complaint, say
     from modelrepo.errors import from_os
@@ -115,8 +117,6 @@ def _run(arguments: list[str]) -> int:
 
 
 def _invoke(arguments: list[str]) -> object:
-    # Looking for pydantic's plugins in every installed package takes longer than a promote; none is wanted here.
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     import typer
 
     from modelrepo.cli.app import app
