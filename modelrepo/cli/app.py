@@ -23,7 +23,6 @@ DEFAULT_ROOT = "/models"
 app = typer.Typer(
     name="modelrepo",
     help="A versioned model repository for TensorFlow SavedModels: one directory, no server, no database, no daemon.",
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -129,8 +128,8 @@ def command(
     return declare
 
 
-def _version(value: bool) -> None:
-    if value:
+def _version(context: typer.Context, value: bool) -> None:
+    if value and not context.resilient_parsing:  # a shell that asks what could stand next only has the line read
         typer.echo(f"modelrepo {__version__}")
         raise typer.Exit
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from modelrepo.cli import render
+from modelrepo.cli import completion, render
 from modelrepo.cli.answers import Answer
 from modelrepo.cli.app import Run, command
 from modelrepo.cli.options import MemoryOption, RefArgument, TimeoutOption, pairs
@@ -41,7 +41,12 @@ def show(run: Run, ref: RefArgument) -> Answer:
 @command("inspect")
 def inspect(
     run: Run,
-    target: Annotated[str, typer.Argument(metavar="PATH-or-REF", help="A SavedModel (./export), or a version.")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH-or-REF", help="A SavedModel (./export), or a version.", autocompletion=completion.refs
+        ),
+    ],
     load: Annotated[bool, typer.Option("--load", help="Load it with TensorFlow, too.")] = False,
     load_timeout: TimeoutOption = "5m",
     load_memory: MemoryOption = None,
@@ -64,7 +69,10 @@ def inspect(
 @command("history")
 def history(
     run: Run,
-    channel: Annotated[str | None, typer.Option("--channel", metavar="C", help="Only this channel's moves.")] = None,
+    channel: Annotated[
+        str | None,
+        typer.Option("--channel", metavar="C", help="Only this channel's moves.", autocompletion=completion.channels),
+    ] = None,
     limit: LimitOption = None,
     at: Annotated[
         str | None, typer.Option("--at", metavar="TIME", help="Where the channels pointed then (2026-11-25T10:00Z).")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -57,12 +58,13 @@ def run(arguments: list[str]) -> int:
     Returns:
         The exit code.
     """
-    from modelrepo.cli import exits
+    from modelrepo.cli import environment, exits
     from modelrepo.cli.answers import complaint, say
     from modelrepo.errors import from_os
 
+    environment.prepare()
     try:
-        return _run(arguments)
+        return _complete(arguments) if os.environ.get("_MODELREPO_COMPLETE") else _run(arguments)
     except OSError as error:  # the answer could not be written
         failure = from_os(error, "write the answer")
         failure.hint = None
@@ -70,10 +72,20 @@ def run(arguments: list[str]) -> int:
         return exits.UNEXPECTED
 
 
-def _run(arguments: list[str]) -> int:
-    from modelrepo.cli import environment
+def _complete(arguments: list[str]) -> int:
+    """Answer a shell that asks what could stand next; where that cannot be told, with nothing."""
+    from modelrepo.cli import exits
+    from modelrepo.cli.completion import prepare
 
-    environment.prepare()
+    try:
+        prepare(os.environ)
+        answered = _invoke(arguments)
+    except (Exception, _StoppedError):  # noqa: BLE001 - a message would stand in the line that is being typed
+        return exits.DONE
+    return answered if isinstance(answered, int) else exits.DONE
+
+
+def _run(arguments: list[str]) -> int:
     import typer
 
     from modelrepo.cli import exits
@@ -114,15 +126,14 @@ def _invoke(arguments: list[str]) -> object:
 
     from modelrepo.cli.app import app
 
-    for module in (
-        "storing",
-        "releasing",
-        "asking",
-        "executing",
-    ):  # they declare the commands, in the order of `--help`
+    # They declare the commands, in the order of `--help`.
+    for module in ("storing", "releasing", "asking", "executing"):
         importlib.import_module(f"modelrepo.cli.{module}")
 
-    return typer.main.get_command(app).main(args=arguments, prog_name="modelrepo", standalone_mode=False)
+    try:
+        return typer.main.get_command(app).main(args=arguments, prog_name="modelrepo", standalone_mode=False)
+    except SystemExit as done:  # so Typer ends what has to do with completion
+        return done.code
 
 
 def _answer(answer: Answer, style: Style) -> int:

@@ -7,14 +7,22 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from modelrepo.cli import completion
 from modelrepo.errors import ModelRepoError, RequestError
 
 T = TypeVar("T")
 
 RefArgument = Annotated[
-    str, typer.Argument(metavar="REF", help="v7, 7, a channel, latest~1, newest, or sha256: with 8 or more digits.")
+    str,
+    typer.Argument(
+        metavar="REF",
+        help="v7, 7, a channel, latest~1, newest, or sha256: with 8 or more digits.",
+        autocompletion=completion.refs,
+    ),
 ]
-ChannelOption = Annotated[str, typer.Option("--channel", metavar="C", help="Which channel.")]
+ChannelOption = Annotated[
+    str, typer.Option("--channel", metavar="C", help="Which channel.", autocompletion=completion.channels)
+]
 ReasonOption = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="What the history says about it.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")]
 TimeoutOption = Annotated[

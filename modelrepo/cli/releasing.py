@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from modelrepo.cli import render
+from modelrepo.cli import completion, render
 from modelrepo.cli.answers import Answer
 from modelrepo.cli.app import LockOption, Run, command
 from modelrepo.cli.app import channel as channel_group
@@ -49,7 +49,12 @@ def rollback(
     run: Run,
     channel: ChannelOption = LATEST,
     steps: Annotated[int | None, typer.Option("--steps", metavar="N", help="How many targets back (1).")] = None,
-    to: Annotated[str | None, typer.Option("--to", metavar="REF", help="Back to where it named this version.")] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to", metavar="REF", help="Back to where it named this version.", autocompletion=completion.refs
+        ),
+    ] = None,
     reason: ReasonOption = None,
     dry_run: DryRunOption = False,
     lock_timeout: LockOption = None,
@@ -62,7 +67,7 @@ def rollback(
 @command("remove", channel_group)
 def channel_remove(
     run: Run,
-    channel: Annotated[str, typer.Argument(metavar="C", help="Which channel.")],
+    channel: Annotated[str, typer.Argument(metavar="C", help="Which channel.", autocompletion=completion.channels)],
     reason: ReasonOption = None,
     lock_timeout: LockOption = None,
 ) -> Answer:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from modelrepo.cli import render
+from modelrepo.cli import completion, render
 from modelrepo.cli.answers import Answer
 from modelrepo.cli.app import LockOption, Run, command
 from modelrepo.cli.options import (
@@ -59,7 +59,13 @@ def push(
     metric: MetricOption = None,
     promote: Annotated[bool, typer.Option("--promote", help="Promote it afterwards.")] = False,
     channel: Annotated[
-        str | None, typer.Option("--channel", metavar="C", help="Which channel --promote moves (latest).")
+        str | None,
+        typer.Option(
+            "--channel",
+            metavar="C",
+            help="Which channel --promote moves (latest).",
+            autocompletion=completion.channels,
+        ),
     ] = None,
     allow_breaking: BreakingOption = False,
     reason: ReasonOption = None,
@@ -126,7 +132,8 @@ def export(
 def verify(
     run: Run,
     refs: Annotated[
-        list[str] | None, typer.Argument(metavar="[REF]...", help="Which versions; none for everything.")
+        list[str] | None,
+        typer.Argument(metavar="[REF]...", help="Which versions; none for everything.", autocompletion=completion.refs),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Read no bytes: sizes, modes, links and journal only.")
@@ -189,7 +196,9 @@ def cleanup(
 @command("remove")
 def remove(
     run: Run,
-    refs: Annotated[list[str], typer.Argument(metavar="REF...", help="Which versions.")],
+    refs: Annotated[
+        list[str], typer.Argument(metavar="REF...", help="Which versions.", autocompletion=completion.refs)
+    ],
     reason: ReasonOption = None,
     lock_timeout: LockOption = None,
 ) -> Answer:
