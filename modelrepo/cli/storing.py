@@ -32,10 +32,19 @@ MENDABLE = {
 
 
 @command("init")
-def init(run: Run, lock_timeout: LockOption = None) -> Answer:
+def init(
+    run: Run,
+    shared: Annotated[
+        str | None, typer.Option("--shared", metavar="GROUP", help="Let all members of this group write.")
+    ] = None,
+    allow_network_fs: Annotated[
+        bool, typer.Option("--allow-network-fs", help="Write also on NFS, SMB or FUSE, where less is promised.")
+    ] = False,
+    lock_timeout: LockOption = None,
+) -> Answer:
     """Make a repository in a missing or empty directory."""
-    result = run.repository(lock_timeout).init()
-    return Answer(result, render.init(result), (result.repo,))
+    result = run.repository(lock_timeout).init(shared=shared, allow_network_fs=allow_network_fs)
+    return Answer(result, render.init(result), (result.repo,), result.warnings)
 
 
 @command("push")

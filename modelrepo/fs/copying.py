@@ -11,6 +11,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from modelrepo.core.contents import FileEntry
+from modelrepo.core.modes import FILE, PRIVATE, Modes
 from modelrepo.errors import SourceError, SystemRefusedError
 from modelrepo.fs import durable, native
 from modelrepo.fs.look import walk
@@ -31,11 +32,8 @@ _REPLACED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENODEV
 #: What `copy_file_range` says where it cannot copy between these two files.
 _CANNOT = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.EPERM}
 
-FILE_MODE = 0o444
-DIRECTORY_MODE = 0o755
 
-
-def copy(listing: Listing, destination: Path) -> tuple[FileEntry, ...]:
+def copy(listing: Listing, destination: Path, modes: Modes = PRIVATE) -> tuple[FileEntry, ...]:
     """Copy what was listed into an empty directory.
 
     On return every file's bytes are on the disk; the directories are not synced yet (`sync_directories`).
@@ -43,13 +41,14 @@ def copy(listing: Listing, destination: Path) -> tuple[FileEntry, ...]:
     Args:
         listing: What to copy.
         destination: An existing, empty directory that nobody else writes to.
+        modes: Those of the repository that it is in.
 
     Raises:
         SourceError: A file is not what was listed any more.
         OSError: Reading or writing failed.
     """
     for directory in listing.directories:
-        durable.make_directory(destination / directory, DIRECTORY_MODE)
+        durable.make_directory(destination / directory, modes.directory)
     watch = os.open(destination, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     waiting: list[int] = []
     pool = ThreadPoolExecutor(1)
@@ -109,7 +108,7 @@ def _copy_file(file: SourceFile, target: int, pool: ThreadPoolExecutor) -> FileE
             raise changed(file.path)
     finally:
         os.close(source)
-    os.fchmod(target, FILE_MODE)
+    os.fchmod(target, FILE)
     native.start_writeback(target)
     return FileEntry(path=file.path, size=size, digest=f"sha256:{digest}")
 

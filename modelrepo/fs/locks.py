@@ -1,7 +1,7 @@
 """The writers' lock, and leases: shared and exclusive holds on a directory.
 
 A hold is an `flock` on the directory itself: any user who may read it can take one, on read-only mounts too, and it
-ends with the process. Holders are found in `/proc/locks`, so that a message can name them.
+ends with the process.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+from modelrepo.core.modes import PRIVATE
 from modelrepo.errors import BusyError, IntegrityError
 from modelrepo.fs import durable
-from modelrepo.fs.processes import named
+from modelrepo.fs.processes import lock_holders, named
 
 _POLL_SECONDS = 0.02
 
@@ -51,12 +52,13 @@ class WriterLock:
 
     @classmethod
     @contextlib.contextmanager
-    def hold(cls, path: Path, timeout: float) -> Iterator[WriterLock]:
+    def hold(cls, path: Path, timeout: float, mode: int = PRIVATE.lock) -> Iterator[WriterLock]:
         """Wait for the lock and hold it.
 
         Args:
             path: The lock file; it is there since `init`, with the mode that says who may write.
             timeout: Seconds to wait; 0 does not wait.
+            mode: The mode that it is made with, where somebody removed it.
 
         Raises:
             BusyError: Somebody else holds it; the message names who.
@@ -64,7 +66,6 @@ class WriterLock:
         from filelock import FileLock, Timeout
 
         held = cls(path)
-        mode = 0o600
         lock = FileLock(
             path,
             timeout=timeout,
@@ -141,17 +142,7 @@ def take(path: Path, *, exclusive: bool = False) -> Hold | None:
 def holders(path: Path) -> list[str]:
     """Who holds an `flock` on a path: `process 123 (modelrepo push ./export)`. Empty where the system does not say."""
     try:
-        status = os.stat(path, follow_symlinks=False)
-        with open("/proc/locks", encoding="ascii") as file:
-            lines = [line.split() for line in file]
+        inode = os.stat(path, follow_symlinks=False).st_ino
     except OSError:
         return []
-    inode = str(status.st_ino)
-    processes = sorted({int(line[4]) for line in lines if _holds(line, inode)})
-    return [named(process) for process in processes if process > 0]
-
-
-def _holds(line: list[str], inode: str) -> bool:
-    # "1: FLOCK  ADVISORY  WRITE 123 00:2a:4711 0 EOF"; a waiting one has "->" behind the number. The device is not
-    # compared: on btrfs and overlay it differs from what stat says, and a wrong guess only names one process too many.
-    return len(line) > 5 and line[1] == "FLOCK" and line[5].rpartition(":")[2] == inode
+    return [named(process) for process in lock_holders(inode)]

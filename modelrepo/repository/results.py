@@ -18,11 +18,13 @@ class InitResult(Value):
         repo: The root's absolute path.
         created: Whether this call made the repository, or finished one that was interrupted.
         adopted: Versions taken over from a hand-made tree.
+        warnings: What somebody should know, such as options that differ from what a whole repository is.
     """
 
     repo: str
     created: bool
     adopted: tuple[VersionField, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class MoveResult(Value):

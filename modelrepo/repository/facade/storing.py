@@ -18,18 +18,28 @@ from modelrepo.repository.moving import Request
 class Storing(Rooted):
     """`init`, `push`, `verify`, `cleanup`."""
 
-    def init(self) -> results.InitResult:
+    def init(self, *, shared: str | None = None, allow_network_fs: bool = False) -> results.InitResult:
         """Make the repository in a missing or empty directory; change nothing where it is whole.
 
         Others see no repository until it is complete.
 
+        Args:
+            shared: A group, by name or number, whose members may all write; None for the owner alone.
+            allow_network_fs: Let it lie on NFS, SMB, FUSE or an unknown file system, where less is promised.
+
+        Returns:
+            What was done; `warnings` says where a whole repository is not what was asked for.
+
         Raises:
             RefusedError: The directory holds something else.
+            NotFoundError: There is no such group.
+            SystemRefusedError: This user is not in the group, or the file system cannot keep the promises.
         """
-        from modelrepo.repository import initializing
+        from modelrepo.repository import initializing, sharing
 
         with border("make the repository"):
-            return initializing.init(self._layout, self._timeout)
+            group = None if shared is None else sharing.group_number(shared)
+            return initializing.init(self._layout, self._timeout, sharing.Founding(group, allow_network_fs))
 
     def push(
         self,
