@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 #: Every file of a version, its manifest, and manifests that outlived their version.
 FILE = 0o444
+#: A piece of ballast: nobody reads it, and who may write to its directory may give it up.
+PIECE = 0o600
 
 _WRITE = 0o222
 _GROUP = 0o2070
@@ -27,7 +29,7 @@ class Modes:
         directory: What everybody may look into: versions, views, modelrepo's own directories; a shared root, too.
         private: Staging and trash, which hold what is half done.
         state: Settings and journal.
-        lock: What only writers open: the lock, and the pieces of ballast.
+        lock: The lock: who may open it may write.
         shared: Whether members of the root's group may write.
     """
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from modelrepo.core.modes import PRIVATE, Modes
+from modelrepo.core.modes import PIECE, PRIVATE, Modes
 from modelrepo.fs import durable
 from modelrepo.fs.look import room
 
@@ -78,4 +78,4 @@ def replenish(directory: Path, modes: Modes = PRIVATE, comfort: int = _COMFORT_B
         durable.make_directory(directory, modes.directory)
         for name in sorted(missing):
             # Random bytes: a file system that compresses would keep no room for zeros.
-            durable.write_new(directory / name, os.urandom(PIECE_BYTES), modes.lock)
+            durable.write_new(directory / name, os.urandom(PIECE_BYTES), PIECE)

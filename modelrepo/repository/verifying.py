@@ -274,14 +274,16 @@ def _own_files(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def state_modes(snapshot: Snapshot) -> Iterator[tuple[Problem, Path, int]]:
-    """Modelrepo's own directories and files whose modes are wrong: what is wrong, where, and the right mode.
+    """Modelrepo's own directories and files, and views, whose modes are wrong: what is wrong, where, the right mode.
 
     The root's mode is its owner's choice, except that the group of a shared repository must be able to write to it.
     """
     layout, modes = snapshot.layout, snapshot.config.modes
     directories = layout.own_directories(modes)
     if modes.shared:
-        directories = ((layout.root, modes.directory), *directories, (layout.ballast, modes.directory))
+        directories = ((layout.root, modes.directory), *directories)
+    besides = (layout.ballast, *(layout.view(name) for name, view in snapshot.views.items() if view.own))
+    directories = (*directories, *((path, modes.directory) for path in besides))
     files = ((layout.config, modes.state), (layout.journal, modes.state), (layout.lock, modes.lock))
     for path, right in (*directories, *files):
         mode = mode_of(path)
