@@ -74,14 +74,18 @@ def run(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> int:
     # Looking for pydantic's plugins in every installed package takes longer than a promote; none is wanted here.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    import typer
-
     from modelrepo.cli import exits
     from modelrepo.cli.answers import Style
     from modelrepo.errors import ModelRepoError, SystemRefusedError
 
     before_dashes = arguments[: arguments.index("--")] if "--" in arguments else arguments
     style = Style(json="--json" in before_dashes)
+    try:
+        importlib.import_module("modelrepo.repository")  # which refuses on a system where nothing else would import
+    except SystemRefusedError as error:
+        return _fail(error, style)
+    import typer
+
     try:
         answered = _invoke(arguments)
     except ModelRepoError as error:
