@@ -171,7 +171,7 @@ def from_os(error: OSError, doing: str) -> ModelRepoError:
     hints = {
         "no-space": "free some room: `modelrepo cleanup --dry-run` shows what could go",
         "quota": "free some room: `modelrepo cleanup --dry-run` shows what could go",
-        "permission": "run it as the user who owns the repository",
+        "permission": "run it as the user who owns the repository, or as a member of its group where it is shared",
         "read-only": "the file system is mounted read-only here; write where it is writable",
     }
     return SystemRefusedError(text, kind=kind, hint=hints.get(kind))

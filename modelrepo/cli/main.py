@@ -86,13 +86,17 @@ def _complete(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    import typer
-
     from modelrepo.cli import exits
     from modelrepo.cli.answers import Style
     from modelrepo.errors import ModelRepoError, SystemRefusedError
 
     style = Style(json="--json" in _own(arguments))
+    try:
+        importlib.import_module("modelrepo.repository")  # which refuses on a system where nothing else would import
+    except SystemRefusedError as error:
+        return _fail(error, style)
+    import typer
+
     try:
         answered = _invoke(arguments)
     except ModelRepoError as error:

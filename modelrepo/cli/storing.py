@@ -42,11 +42,24 @@ def init(
     adopt: Annotated[
         bool, typer.Option("--adopt", help="Take over the vN directories that are there, and the links that name them.")
     ] = False,
+    shared: Annotated[
+        str | None, typer.Option("--shared", metavar="GROUP", help="Let all members of this group write.")
+    ] = None,
+    allow_network_fs: Annotated[
+        bool, typer.Option("--allow-network-fs", help="Write also on NFS, SMB or FUSE, where less is promised.")
+    ] = False,
     lock_timeout: LockOption = None,
 ) -> Answer:
     """Make a repository in a missing or empty directory, or of a hand-made tree."""
     with bar("reading") as progress:
-        result, error = attempt(run.repository(lock_timeout).init, results.InitResult, adopt=adopt, progress=progress)
+        result, error = attempt(
+            run.repository(lock_timeout).init,
+            results.InitResult,
+            adopt=adopt,
+            shared=shared,
+            allow_network_fs=allow_network_fs,
+            progress=progress,
+        )
     return Answer(result, render.init(result), (result.repo,), result.warnings, error)
 
 

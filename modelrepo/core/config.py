@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, ValidationError
 
 from modelrepo.core.formats import FORMAT, first_problem, newer_format
+from modelrepo.core.modes import PRIVATE, SHARED, Modes
 from modelrepo.core.units import parse_duration
 from modelrepo.core.values import Value
 from modelrepo.errors import IntegrityError, RequestError
@@ -54,16 +55,44 @@ class Gates(Value):
     breaking: Literal["refuse", "warn", "off"] = "refuse"
 
 
+class Access(Value):
+    """Who may write.
+
+    Attributes:
+        shared: Whether members of the root directory's group may.
+    """
+
+    shared: bool = Field(default=False, strict=True)
+
+
+class Storage(Value):
+    """Where the repository may lie.
+
+    Attributes:
+        network_fs: Whether it may be written on a file system that is not known to keep the promises.
+    """
+
+    network_fs: bool = Field(default=False, strict=True)
+
+
 class Config(Value):
     """All settings."""
 
     format: Literal[1]
     retention: Retention = Field(default_factory=Retention)
     gates: Gates = Field(default_factory=Gates)
+    access: Access = Field(default_factory=Access)
+    storage: Storage = Field(default_factory=Storage)
+
+    @property
+    def modes(self) -> Modes:
+        """The modes of everything in the repository."""
+        return SHARED if self.access.shared else PRIVATE
 
 
-#: What `init` writes.
-DEFAULT_TEXT = f"""\
+def config_text(*, shared: bool = False, network_fs: bool = False) -> str:
+    """What `init` writes: every key, with its default unless the caller of `init` asked for something else."""
+    return f"""\
 # modelrepo: this file makes the directory above it a repository. Unknown keys are errors.
 format = {FORMAT}
 
@@ -75,7 +104,20 @@ grace = "24h"            # whatever a channel left less than this ago
 
 [gates]
 breaking = "refuse"      # a promote that breaks callers: "refuse", "warn" or "off"
+
+[access]
+shared = {_truth(shared)}           # whether members of the root directory's group may write
+
+[storage]
+network_fs = {_truth(network_fs)}       # whether to write on NFS, SMB or FUSE, where less is promised
 """
+
+
+def _truth(value: bool) -> str:  # noqa: FBT001 - it is the value
+    return "true" if value else "false"
+
+
+DEFAULT_TEXT = config_text()
 
 
 def parse_config(data: bytes, where: str) -> Config:
@@ -88,7 +130,10 @@ def parse_config(data: bytes, where: str) -> Config:
     Raises:
         IntegrityError: They cannot be read, hold an unknown key or a wrong value, or are of a newer format.
     """
-    hint = "correct it by hand: format = 1; [retention] keep_last, keep_rollback, min_age, grace; [gates] breaking"
+    hint = (
+        "correct it by hand: format = 1; [retention] keep_last, keep_rollback, min_age, grace; [gates] breaking; "
+        "[access] shared; [storage] network_fs"
+    )
     try:
         fields = tomllib.loads(data.decode())
     except (ValueError, RecursionError) as error:  # tomllib's own error, no UTF-8, absurd numbers, absurd nesting

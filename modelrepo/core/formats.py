@@ -25,4 +25,6 @@ def first_problem(error: ValidationError) -> str:
     """The first thing that pydantic found, in one line."""
     problem = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: unknown key"
     return f"{where}: {problem['msg']}" if where else str(problem["msg"])

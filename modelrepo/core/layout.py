@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelrepo.core.modes import Modes
 from modelrepo.core.refs import Version
 
 #: The directory that makes a directory a repository.
@@ -72,14 +73,14 @@ class Layout:
         """The views."""
         return self.root / SERVING
 
-    def own_directories(self) -> tuple[tuple[Path, int], ...]:
+    def own_directories(self, modes: Modes) -> tuple[tuple[Path, int], ...]:
         """Modelrepo's directories and their modes, whatever the umask; the first holds the others but the last."""
         return (
-            (self.state, 0o755),
-            (self.removed, 0o755),
-            (self.staging, 0o700),
-            (self.trash, 0o700),
-            (self.serving, 0o755),
+            (self.state, modes.directory),
+            (self.removed, modes.directory),
+            (self.staging, modes.private),
+            (self.trash, modes.private),
+            (self.serving, modes.directory),
         )
 
     def version(self, version: Version) -> Path:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from modelrepo.core.modes import PIECE, PRIVATE, Modes
 from modelrepo.fs import durable
 from modelrepo.fs.look import room
 
@@ -60,11 +61,12 @@ def _pieces(directory: Path) -> list[str]:
         return []
 
 
-def replenish(directory: Path, comfort: int = _COMFORT_BYTES) -> None:
+def replenish(directory: Path, modes: Modes = PRIVATE, comfort: int = _COMFORT_BYTES) -> None:
     """Make missing pieces again where there is plenty of room. Never fails: it is a comfort, not a promise.
 
     Args:
         directory: The ballast.
+        modes: The repository's modes.
         comfort: Free bytes below which nothing is made. A new repository takes its ballast on smaller disks, too.
     """
     missing = {f"{number:02}" for number in range(PIECES)}.difference(_pieces(directory))
@@ -73,7 +75,7 @@ def replenish(directory: Path, comfort: int = _COMFORT_BYTES) -> None:
     with contextlib.suppress(OSError):
         if room(directory.parent)[0] < comfort:
             return
-        durable.make_directory(directory, 0o755)
+        durable.make_directory(directory, modes.directory)
         for name in sorted(missing):
             # Random bytes: a file system that compresses would keep no room for zeros.
-            durable.write_new(directory / name, os.urandom(PIECE_BYTES), 0o600)
+            durable.write_new(directory / name, os.urandom(PIECE_BYTES), PIECE)

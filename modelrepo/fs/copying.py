@@ -11,6 +11,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from modelrepo.core.contents import FileEntry
+from modelrepo.core.modes import FILE, PRIVATE, Modes
 from modelrepo.errors import SourceError, SystemRefusedError
 from modelrepo.fs import durable, native
 from modelrepo.fs.look import walk
@@ -31,11 +32,8 @@ _REPLACED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENODEV
 #: What `copy_file_range` says where it cannot copy between these two files.
 _CANNOT = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.EPERM}
 
-FILE_MODE = 0o444
-DIRECTORY_MODE = 0o755
 
-
-def copy(listing: Listing, destination: Path, *, plain: bool = False) -> tuple[FileEntry, ...]:
+def copy(listing: Listing, destination: Path, modes: Modes | None = PRIVATE) -> tuple[FileEntry, ...]:
     """Copy what was listed into an empty directory.
 
     On return every file's bytes are on the disk; the directories are not synced yet (`sync_directories`).
@@ -43,14 +41,16 @@ def copy(listing: Listing, destination: Path, *, plain: bool = False) -> tuple[F
     Args:
         listing: What to copy.
         destination: An existing, empty directory that nobody else writes to.
-        plain: Leave owner and modes to the system, as `cp` does: for a copy that lies outside a repository.
+        modes: Those of the repository that it is in. None leaves owner and modes to the system, as `cp` does: for a
+            copy that lies outside a repository.
 
     Raises:
         SourceError: A file is not what was listed any more.
         OSError: Reading or writing failed.
     """
     for directory in listing.directories:
-        durable.make_directory(destination / directory, None if plain else DIRECTORY_MODE, inherit=not plain)
+        mode = None if modes is None else modes.directory
+        durable.make_directory(destination / directory, mode, inherit=modes is not None)
     watch = os.open(destination, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     waiting: list[int] = []
     pool = ThreadPoolExecutor(1)
@@ -63,12 +63,12 @@ def copy(listing: Listing, destination: Path, *, plain: bool = False) -> tuple[F
             descriptor = os.open(
                 destination / file.path,
                 os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
-                0o666 if plain else 0o600,
+                0o666 if modes is None else 0o600,
             )
             waiting.append(descriptor)
-            if not plain:
+            if modes is not None:
                 durable.belong(destination / file.path)
-            entries.append(_copy_file(file, descriptor, pool, None if plain else FILE_MODE))
+            entries.append(_copy_file(file, descriptor, pool, None if modes is None else FILE))
             if together or len(waiting) > _OPEN_FILES:
                 # The sync of the whole file system reports errors of closed files too, since its descriptor is older.
                 if not together:

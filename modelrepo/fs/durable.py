@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 import tempfile
 from pathlib import Path
 
+from modelrepo.core import modes
 from modelrepo.fs import native
 
-_FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
+#: What `link` says where there may not be a second name: another's file, too many names, a file system without names.
+_NO_SECOND_NAME = {errno.EPERM, errno.EMLINK, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 def sync(descriptor: int) -> None:
     """Wait until a file's or directory's bytes are on the disk."""
-    if _FULL_SYNC is not None:
-        fcntl.fcntl(descriptor, _FULL_SYNC)
-    else:
-        os.fsync(descriptor)
+    native.sync(descriptor)
 
 
 def belong(path: Path) -> None:
@@ -115,9 +113,9 @@ def second_name(path: Path, name: Path, temporary: Path) -> None:
     try:
         os.link(path, temporary, follow_symlinks=False)
     except OSError as error:
-        if error.errno not in {errno.EPERM, errno.EMLINK, errno.EXDEV, errno.EOPNOTSUPP}:
+        if error.errno not in _NO_SECOND_NAME:
             raise
-        replace_file(name, path.read_bytes(), 0o444, temporary)
+        replace_file(name, path.read_bytes(), modes.FILE, temporary)
         return
     try:
         os.rename(temporary, name)
@@ -198,14 +196,21 @@ def make_directory(path: Path, mode: int | None, *, inherit: bool = True) -> boo
     return True
 
 
-def set_mode(path: Path, mode: int) -> None:
+def set_mode(path: Path, mode: int, group: int | None = None) -> None:
     """Set the mode of a file or directory, not of what a link names, and sync it.
+
+    Args:
+        path: Which one.
+        mode: Its mode.
+        group: Its group, by number; None leaves it.
 
     Raises:
         OSError: It is a link (`ELOOP`), or another's.
     """
     if path.is_symlink():
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    if group is not None:
+        os.chown(path, -1, group, follow_symlinks=False)
     os.chmod(path, mode)
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -255,7 +260,14 @@ def delete_tree(path: Path) -> None:
     stack = [str(path)]
     while stack:
         directory = stack[-1]
-        below = _delete_files(directory)
+        try:
+            below = _delete_files(directory)
+        except PermissionError:
+            # Another's directory, of which he could not set the mode any more, is empty.
+            if not remove_empty(Path(directory)):
+                raise
+            stack.pop()
+            continue
         if below:
             stack.extend(below)
         else:
@@ -265,8 +277,10 @@ def delete_tree(path: Path) -> None:
 
 def _delete_files(directory: str) -> list[str]:
     """Delete what is not a directory; return the directories."""
-    with contextlib.suppress(PermissionError):
-        os.chmod(directory, 0o700)
+    mode = stat.S_IMODE(os.lstat(directory).st_mode)
+    if mode & 0o700 != 0o700:
+        with contextlib.suppress(PermissionError):
+            os.chmod(directory, mode | 0o700)
     below = []
     with os.scandir(directory) as entries:
         for entry in entries:
@@ -275,3 +289,16 @@ def _delete_files(directory: str) -> list[str]:
             else:
                 os.unlink(entry.path)
     return below
+
+
+def remove_empty(path: Path) -> bool:
+    """Take a directory away if it is empty, whatever its mode. Not synced.
+
+    Returns:
+        False where it could not be.
+    """
+    try:
+        os.rmdir(path)
+    except OSError:
+        return False
+    return True

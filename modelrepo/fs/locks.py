@@ -1,7 +1,7 @@
 """The writers' lock, and leases: shared and exclusive holds on a directory.
 
 A hold is an `flock` on the directory itself: any user who may read it can take one, on read-only mounts too, and it
-ends with the process. Holders are found in `/proc/locks`, so that a message can name them.
+ends with the process.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+from modelrepo.core.modes import PRIVATE
 from modelrepo.errors import BusyError, IntegrityError
 from modelrepo.fs import durable
-from modelrepo.fs.processes import named, running
+from modelrepo.fs.processes import lock_holders, named
 
 #: How a message names a holder of whom the system does not say who it is: one in another PID namespace, say.
 UNSEEN_HOLDER = "somebody who cannot be seen from here"
@@ -56,12 +57,13 @@ class WriterLock:
 
     @classmethod
     @contextlib.contextmanager
-    def hold(cls, path: Path, timeout: float) -> Iterator[WriterLock]:
+    def hold(cls, path: Path, timeout: float, mode: int = PRIVATE.lock) -> Iterator[WriterLock]:
         """Wait for the lock and hold it.
 
         Args:
             path: The lock file; it is there since `init`, with the mode that says who may write.
             timeout: Seconds to wait; 0 does not wait.
+            mode: The mode that it is made with, where somebody removed it.
 
         Raises:
             BusyError: Somebody else holds it; the message names who.
@@ -69,7 +71,6 @@ class WriterLock:
         from filelock import FileLock, Timeout
 
         held = cls(path)
-        mode = 0o600
         lock = FileLock(
             path,
             timeout=timeout,
@@ -150,64 +151,9 @@ def take(path: Path, *, exclusive: bool = False) -> Hold | None:
 
 
 def holders(path: Path) -> list[str]:
-    """Who holds an `flock` on a path: `process 123 (modelrepo push ./export)`. Empty where the system does not say.
-
-    A lock is of an open file, which children inherit: where who took it is gone, or has let it go, those are named who
-    have that file open now.
-    """
+    """Who holds an `flock` on a path: `process 123 (modelrepo push ./export)`. Empty where the system does not say."""
     try:
         status = os.stat(path, follow_symlinks=False)
     except OSError:
         return []
-    key = status.st_dev, status.st_ino
-    takers = _takers(status.st_ino)
-    found = {process for process in takers if _holds(process, key, unseen=True)}
-    if not takers or found != takers:
-        found |= {process for process in running() if _holds(process, key, unseen=False)}
-    return [named(process) for process in sorted(found)]
-
-
-def _takers(inode: int) -> set[int]:
-    """The processes that once took a lock on a file of this inode, on whatever device.
-
-    The device is not compared: on btrfs and overlay it differs from what `stat` says.
-    """
-    try:
-        with open("/proc/locks", encoding="ascii") as file:
-            lines = [line.split() for line in file]
-    except OSError:
-        return set()
-    # "1: FLOCK  ADVISORY  WRITE 123 00:2a:4711 0 EOF"; a waiting one has "->" behind the number.
-    held = [line for line in lines if len(line) > 5 and line[1] == "FLOCK"]
-    return {int(line[4]) for line in held if line[5].rpartition(":")[2] == str(inode) and int(line[4]) > 0}
-
-
-def _holds(process: int, key: tuple[int, int], *, unseen: bool) -> bool:
-    """Whether a process has a file open that is locked; `unseen` is the answer where nobody may look."""
-    base = f"/proc/{process}"
-    hidden = False
-    try:
-        for number in os.listdir(f"{base}/fd"):
-            try:
-                if _locked(base, number, key):
-                    return True
-            except PermissionError:
-                hidden = True
-    except PermissionError:
-        hidden = True
-    except OSError:  # it ended
-        return False
-    return hidden and unseen
-
-
-def _locked(base: str, number: str, key: tuple[int, int]) -> bool:
-    try:
-        status = os.stat(f"{base}/fd/{number}")
-        if (status.st_dev, status.st_ino) != key:
-            return False
-        with open(f"{base}/fdinfo/{number}", encoding="ascii", errors="replace") as file:
-            return any(line.startswith("lock:") and " FLOCK " in line for line in file)
-    except PermissionError:
-        raise
-    except OSError:  # it was closed, or lies on a mount that is dead
-        return False
+    return [named(process) for process in lock_holders((status.st_dev, status.st_ino))]

@@ -1,15 +1,18 @@
-"""System calls that Python does not offer, through ctypes.
+"""What Linux and macOS do differently, and system calls that Python does not offer, through ctypes.
 
-Each says whether it was done; none of them is needed to be right. Where a call is missing (macOS, an old kernel, a file
-system that answers EINVAL) the callers fall back to a plainer way.
+Each such call says whether it was done; none of them is needed to be right. Where one is missing (macOS, an old kernel,
+a file system that answers EINVAL) the callers fall back to a plainer way. What Linux says in `/proc` about processes is
+read in `processes` and `inuse`, and what a model's process gives up is the cage's.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import sys
+import time
 from functools import cache
 
 _AT_FDCWD = -100
@@ -32,6 +35,33 @@ KNOWN_FILE_SYSTEMS = {
 _OTHER_FILE_SYSTEMS = {0x6969: "nfs", 0xFF534D42: "cifs", 0xFE534D42: "smb2", 0x65735546: "fuse", 0x01021997: "9p"}
 #: File systems on which one `syncfs` is cheaper than many `fsync` and does the same.
 SYNCFS_FILE_SYSTEMS = frozenset({"ext4", "xfs", "btrfs"})
+
+
+_FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
+#: The clock that goes on while the machine sleeps; macOS has it under the other name.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def sync(descriptor: int) -> None:
+    """Wait until a file's or directory's bytes are on the disk; on macOS `fsync` alone leaves them in the drive."""
+    if _FULL_SYNC is not None:
+        fcntl.fcntl(descriptor, _FULL_SYNC)
+    else:
+        os.fsync(descriptor)
+
+
+def boot() -> str:
+    """What tells one boot of the machine from another; empty where the system does not say (macOS)."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def uptime() -> float:
+    """Seconds on a clock that nobody sets."""
+    return time.clock_gettime(_CLOCK)
 
 
 @cache

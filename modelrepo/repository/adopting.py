@@ -11,23 +11,25 @@ import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from modelrepo.core import modes
 from modelrepo.core.layout import STATE, SYSTEM_ENTRIES, Layout
 from modelrepo.core.records import Chain
 from modelrepo.core.refs import Version
 from modelrepo.errors import BusyError, IntegrityError, ModelRepoError
-from modelrepo.fs import copying, durable, look, machine
+from modelrepo.fs import durable, look, machine
 from modelrepo.fs.journal import read_journal
 from modelrepo.repository import initializing, repairing
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.progress import Progress
 from modelrepo.repository.results import InitResult
+from modelrepo.repository.sharing import Founding
 from modelrepo.repository.surveying import Found, Survey
-from modelrepo.repository.writing import own_directories, token, writing
+from modelrepo.repository.writing import token, writing
 
 _UNREAD = "TensorFlow is not installed here: the signatures were not read"
 
 
-def adopt(layout: Layout, timeout: float | None, progress: Progress | None) -> InitResult:
+def adopt(layout: Layout, timeout: float | None, founding: Founding, progress: Progress | None) -> InitResult:
     """Make a repository of a hand-made tree; in a repository, take over the `vN` that are foreign to it.
 
     Raises:
@@ -35,9 +37,9 @@ def adopt(layout: Layout, timeout: float | None, progress: Progress | None) -> I
         UnconfirmedError: It is adopted, and something after that is unfinished.
     """
     if os.path.lexists(layout.config):
-        return _later(layout, timeout, progress)
+        return _later(layout, timeout, founding, progress)
     if not layout.root.is_dir() or not set(os.listdir(layout.root)) - SYSTEM_ENTRIES - {STATE}:
-        return initializing.init(layout, timeout)  # there is nothing to adopt
+        return initializing.init(layout, timeout, founding)  # there is nothing to adopt
     initializing.refuse_place(layout)
     _refuse_other_history(layout)
     survey = Survey(layout, look.read_tree(layout))
@@ -47,18 +49,17 @@ def adopt(layout: Layout, timeout: float | None, progress: Progress | None) -> I
     _serving(survey)
     found = survey.versions(survey.tree.versions, progress)
     survey.refuse()
-    with initializing.making(layout, timeout) as is_new:
+    with initializing.making(layout, timeout, founding) as is_new:
         if not is_new:  # somebody else was faster
-            return InitResult(repo=str(layout.root), created=False)
+            return initializing.whole(layout, founding)
         _require_unchanged(survey, found)
-        own_directories(layout)
         for each in found:
             _put_manifest(layout, each)
-        initializing.build(layout, _begin(survey, found))
+        initializing.build(layout, founding, _begin(survey, found))
     return _settled(layout, timeout, _result(layout, found, survey, created=True))
 
 
-def _later(layout: Layout, timeout: float | None, progress: Progress | None) -> InitResult:
+def _later(layout: Layout, timeout: float | None, founding: Founding, progress: Progress | None) -> InitResult:
     """Take over foreign versions of a repository, each by one record."""
     snapshot = reading.take(layout)
     snapshot.require_journal()
@@ -82,6 +83,8 @@ def _later(layout: Layout, timeout: float | None, progress: Progress | None) -> 
             writer.record_change("adopt", **_facts(each))
         adopted.append(each)
     result = _result(layout, adopted, survey, created=False)
+    whole = initializing.whole(layout, founding)
+    result = result.model_copy(update={"warnings": (*result.warnings, *whole.warnings)})
     return _settled(layout, timeout, result) if adopted else result
 
 
@@ -134,7 +137,7 @@ def _put_manifest(layout: Layout, found: Found) -> None:
     path = layout.manifest(found.version)
     if found.listing.manifest is None:
         temporary = layout.staging / token("manifest")
-        durable.write_new(temporary, found.raw, copying.FILE_MODE)
+        durable.write_new(temporary, found.raw, modes.FILE)
         durable.rename_new(temporary, path)
     durable.sync_directory(path.parent)
 

@@ -76,7 +76,7 @@ def remove(layout: Layout, channel: str, reason: str | None, timeout: float | No
         try:
             durable.sync_directory(layout.root)
             durable_now, trouble = True, "take its TensorFlow Serving view away"
-            views.drop(layout, channel, writer.temporary)
+            views.drop(writer, channel)
             view, trouble = True, "write the outcome into the journal"
             writer.close(intent, "done")
         except (OSError, IntegrityError) as error:

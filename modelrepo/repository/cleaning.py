@@ -33,10 +33,11 @@ def cleanup(layout: Layout, rules: dict[str, object], *, dry_run: bool, timeout:
     Raises:
         IntegrityError: The repository is inconsistent; nothing was deleted.
         BusyError: Somebody holds the lock.
+        RefusedError: The grace is too short for a network file system.
     """
     if dry_run:
         snapshot = reading.take(layout)
-        proposal = planning.plan(snapshot, _rules(snapshot, rules))
+        proposal = planning.plan(snapshot, planning.retention(snapshot, rules))
         freed = sum(snapshot.state.stored[version].size for version in proposal.going)
         return CleanupResult(
             removed=proposal.going,
@@ -51,7 +52,7 @@ def cleanup(layout: Layout, rules: dict[str, object], *, dry_run: bool, timeout:
     with writing(layout, first) as writer:
         snapshot = writer.snapshot()
         planning.require_consistent(snapshot)
-        retention = _rules(snapshot, rules)
+        retention = planning.retention(snapshot, rules)
         rubbish = deleting.take_abandoned(writer, run.trouble)
         run.problems = _foreign(snapshot)
     run.leftovers = len(deleting.empty_trash(layout, rubbish, run.trouble))
@@ -128,10 +129,6 @@ class _Run:
         error.items = tuple(other.message for other in others)
         error.partial = self.result()
         raise error
-
-
-def _rules(snapshot: Snapshot, rules: dict[str, object]) -> Retention:
-    return snapshot.config.retention.model_copy(update=rules)
 
 
 def _foreign(snapshot: Snapshot) -> tuple[Problem, ...]:

@@ -122,7 +122,13 @@ def _each(
             if path.is_symlink() or not path.is_dir():
                 durable.remove_file(path)
                 continue
-            hold = locks.take(path, exclusive=True)
+            try:
+                hold = locks.take(path, exclusive=True)
+            except PermissionError:
+                if not durable.remove_empty(path):  # another's, who crashed before he could set its mode
+                    raise
+                done.append(name)
+                continue
             if hold is not None:
                 with hold:
                     action(path)

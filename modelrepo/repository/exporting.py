@@ -53,7 +53,7 @@ def export(layout: Layout, ref: Ref, path: Path) -> ExportResult:
         staging.require_room(place.parent, listing)
         result = ExportResult(version=lease.version, path=str(place), files=len(manifest.files), size=manifest.size)
         with _beside(place) as copy:
-            files = copying.copy(listing, copy, plain=True)
+            files = copying.copy(listing, copy, None)
             _compare(lease.version, manifest, files)
             durable.write_new(copy / MANIFEST, raw, None)
             copying.sync_directories(copy, listing)

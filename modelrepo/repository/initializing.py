@@ -11,8 +11,8 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from modelrepo.core.config import DEFAULT_TEXT
 from modelrepo.core.layout import STATE, SYSTEM_ENTRIES, Layout
+from modelrepo.core.modes import PRIVATE
 from modelrepo.core.records import Chain
 from modelrepo.core.refs import Version
 from modelrepo.errors import IntegrityError, RefusedError
@@ -21,49 +21,67 @@ from modelrepo.fs.journal import read_journal
 from modelrepo.fs.locks import WriterLock
 from modelrepo.repository.opening import open_config
 from modelrepo.repository.results import InitResult
+from modelrepo.repository.sharing import ALONE, Founding, require_member
 from modelrepo.repository.writing import check_file_system, lock_seconds, own_directories, token
 
 _NAMED = 5
 
 
-def init(layout: Layout, timeout: float | None) -> InitResult:
+def init(layout: Layout, timeout: float | None, founding: Founding = ALONE) -> InitResult:
     """Make a repository in a missing or empty directory; on a whole one change nothing.
+
+    Args:
+        layout: Where.
+        timeout: Seconds to wait for the lock.
+        founding: What it shall be; on a whole one, what is otherwise is said.
 
     Raises:
         RefusedError: The directory holds something else, is no directory, or lies inside another repository.
         IntegrityError: It is a repository that lost its settings, or of a newer format.
+        SystemRefusedError: The file system, or a group that this user is not in.
     """
-    result = InitResult(repo=str(layout.root), created=True)
     if os.path.lexists(layout.config):
-        open_config(layout)
-        return result.model_copy(update={"created": False})
+        return whole(layout, founding)
     refuse_place(layout)
     if layout.root.is_dir():
         refuse_contents(layout)
-    with making(layout, timeout) as is_new:
+    with making(layout, timeout, founding) as is_new:
         if not is_new:
-            return result.model_copy(update={"created": False})
+            return whole(layout, founding)
         refuse_contents(layout)
         _refuse_history(layout)
-        own_directories(layout)
         chain = Chain(machine.now(), machine.actor())
         chain.add(phase="start", highest=0)
-        build(layout, chain)
-    return result
+        build(layout, founding, chain)
+    return InitResult(repo=str(layout.root), created=True)
 
 
 @contextlib.contextmanager
-def making(layout: Layout, timeout: float | None) -> Iterator[bool]:
-    """Hold the lock of what will be a repository; False where somebody else has made it meanwhile."""
+def making(layout: Layout, timeout: float | None, founding: Founding) -> Iterator[bool]:
+    """Hold the lock of what will be a repository, its own directories made; False where it has been made meanwhile."""
     existing = next(path for path in (layout.root, *layout.root.parents) if path.exists())
-    check_file_system(existing)
+    config = founding.config
+    check_file_system(existing, config.storage)
+    if founding.group is not None:
+        require_member(founding.group)
     _make_parents(layout.root, existing)
-    durable.make_directory(layout.state, 0o755)
-    with WriterLock.hold(layout.lock, lock_seconds(timeout)):
+    if founding.group is not None:
+        founding.give(layout.root, config.modes.directory)  # first: what is made below it then has its group
+    durable.make_directory(layout.state, config.modes.directory)
+    with WriterLock.hold(layout.lock, lock_seconds(timeout), config.modes.lock):
         is_new = not os.path.lexists(layout.config)
-        if not is_new:
-            open_config(layout)
+        if is_new:
+            own_directories(layout, config.modes)
+            for directory, mode in layout.own_directories(config.modes):
+                founding.give(directory, mode)
+            founding.give(layout.lock, config.modes.lock)
         yield is_new
+
+
+def whole(layout: Layout, founding: Founding) -> InitResult:
+    """What is said of a repository that is there already."""
+    warnings = tuple(founding.differences(layout, open_config(layout)))
+    return InitResult(repo=str(layout.root), created=False, warnings=warnings)
 
 
 def refuse_place(layout: Layout) -> None:
@@ -134,16 +152,18 @@ def _refuse_history(layout: Layout) -> None:
 def _make_parents(path: Path, existing: Path) -> None:
     missing = [place for place in (path, *path.parents) if place != existing and existing in place.parents]
     for place in reversed(missing):
-        if durable.make_directory(place, 0o755, inherit=False):
+        if durable.make_directory(place, PRIVATE.directory, inherit=False):
             durable.sync_directory(place.parent)
 
 
-def build(layout: Layout, journal: Chain) -> None:
+def build(layout: Layout, founding: Founding, journal: Chain) -> None:
     """Write what makes the directory a repository, the settings last. Its own directories are there."""
-    durable.replace_file(layout.journal, journal.data, 0o644, layout.staging / token("journal"))
-    ballast.replenish(layout.ballast, comfort=ballast.PIECES * ballast.PIECE_BYTES * 8)
+    modes = founding.config.modes
+    durable.replace_file(layout.journal, journal.data, modes.state, layout.staging / token("journal"))
+    ballast.replenish(layout.ballast, modes, comfort=ballast.PIECES * ballast.PIECE_BYTES * 8)
     if layout.ballast.is_dir():
+        founding.give(layout.ballast, modes.directory)
         durable.sync_directory(layout.ballast)
     durable.sync_directory(layout.staging)
     durable.sync_directory(layout.root)
-    durable.replace_file(layout.config, DEFAULT_TEXT.encode(), 0o644, layout.staging / token("config"))
+    durable.replace_file(layout.config, founding.text.encode(), modes.state, layout.staging / token("config"))

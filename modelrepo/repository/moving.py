@@ -105,7 +105,7 @@ def _finish(writer: Writer, intent: Record, move: Move) -> MoveResult:
         durable_now = recorded = False  # the intent stays open: what the disk has, only the next look can tell
         trouble.append(told(error, "sync the link to the disk"))
     try:
-        views.follow(writer.layout, move.channel, move.to, writer.temporary)
+        views.follow(writer, move.channel, move.to)
     except OSError as error:
         view = False
         trouble.append(told(error, "let the TensorFlow Serving view follow"))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 
 from modelrepo.core.config import Retention
 from modelrepo.core.refs import Version
 from modelrepo.core.retention import IN_USE, LEASED, UNREADABLE, Decision, Scene, decide
-from modelrepo.errors import IntegrityError
+from modelrepo.errors import IntegrityError, RefusedError
 from modelrepo.fs import locks, machine
 from modelrepo.fs.inuse import in_use
 from modelrepo.fs.processes import named
@@ -18,6 +19,8 @@ from modelrepo.repository.snapshot import Snapshot
 
 #: Why a version must not go, and who holds it, by name.
 Holders = tuple[tuple[str, ...], tuple[str, ...]]
+#: What a reader on another host has, at least, behind a move of the channel that it resolved.
+_NETWORK_GRACE = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,25 @@ def scene(snapshot: Snapshot) -> Scene:
         views={name: view.versions | view.into for name, view in sorted(snapshot.views.items())},
         now=machine.now(),
     )
+
+
+def retention(snapshot: Snapshot, rules: Mapping[str, object]) -> Retention:
+    """What to keep: the settings, and what somebody asked for instead.
+
+    Raises:
+        RefusedError: On a network file system nobody sees who else reads a version; only time protects its readers.
+    """
+    found = snapshot.config.retention.model_copy(update=rules)
+    if snapshot.config.storage.network_fs and found.grace < _NETWORK_GRACE:
+        raise RefusedError(
+            "nothing is deleted: a grace of less than 24h is refused on a network file system, where leases and "
+            "processes of other hosts are not seen",
+            kind="grace-too-short",
+            expected="at least 24h",
+            got=f"{found.grace.total_seconds():g}s",
+            hint="give a --grace, or a `grace` under [retention] in config.toml, of 24h or more",
+        )
+    return found
 
 
 def plan(snapshot: Snapshot, rules: Retention, only: frozenset[Version] | None = None) -> Plan:
@@ -133,8 +155,8 @@ def leasers(directory: Path) -> tuple[str, ...]:
 def would_free(snapshot: Snapshot) -> int:
     """Bytes that a cleanup by the repository's own rules would free; 0 where it would refuse."""
     try:
-        going = plan(snapshot, snapshot.config.retention).going
-    except IntegrityError:
+        going = plan(snapshot, retention(snapshot, {})).going
+    except (IntegrityError, RefusedError):
         return 0
     return sum(snapshot.state.stored[version].size for version in going)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelrepo import __version__
+from modelrepo.core import modes
 from modelrepo.core.annotations import About, Annotation
 from modelrepo.core.contents import FileEntry, content_digest
 from modelrepo.core.history import State
@@ -86,7 +87,7 @@ def push(layout: Layout, path: Path, options: Options, timeout: float | None) ->
         initializing.init(layout, timeout)
     snapshot = reading.take(layout)
     snapshot.require_journal()
-    check_file_system(layout.root)
+    check_file_system(layout.root, snapshot.config.storage)
     if layout.staging.is_symlink() or not layout.staging.is_dir():
         with writing(layout, timeout):
             pass  # recovery makes it again, or says why it cannot
@@ -95,12 +96,12 @@ def push(layout: Layout, path: Path, options: Options, timeout: float | None) ->
     memory = options.load_memory if options.load_memory is not None else default_memory(listing.size)
     staging.require_room(layout.root, listing, snapshot)
     with (
-        staging.staging(layout) as (directory, name),
+        staging.staging(layout, snapshot.config.modes) as (directory, name),
         Inspector(memory=memory, seconds=options.load_seconds) as inspector,
     ):
         if options.load:
             inspector.warm()
-        files = copying.copy(listing, directory)
+        files = copying.copy(listing, directory, snapshot.config.modes)
         staging.look_again(place, listing, options.links)
         if export is not None:
             export.require(files, place)
@@ -228,7 +229,7 @@ def _write_manifest(
     raw = manifest.to_bytes()
     path = staged.directory / MANIFEST
     durable.remove_file(path)
-    durable.write_new(path, raw, copying.FILE_MODE)
+    durable.write_new(path, raw, modes.FILE)
     return manifest, raw
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import os
 from collections.abc import Iterator
 
 from modelrepo.core.history import fold
 from modelrepo.core.layout import MANIFEST, STATE, Layout
 from modelrepo.core.records import Chain, Damage, Parsed, Record, chain_damage, decode, parse_journal
 from modelrepo.errors import IntegrityError, ModelRepoError
-from modelrepo.fs import copying, durable, machine
+from modelrepo.fs import durable, machine
 from modelrepo.fs.journal import MAX_JOURNAL_BYTES
 from modelrepo.fs.locks import WriterLock
 from modelrepo.fs.look import Found, mode_of, read_file, read_tree, used_numbers, walk
@@ -63,20 +64,23 @@ def links(writer: Writer) -> Iterator[Problem]:
 
 
 def _modes(snapshot: Snapshot) -> Iterator[Problem]:
-    layout = snapshot.layout
-    for path, mode in list(verifying.state_modes(layout)):
-        durable.set_mode(path, mode & ~0o022)
-        yield Problem(kind="mode", path=str(path.relative_to(layout.root)), detail=f"its mode was {mode:04o}")
+    """Set wrong modes right, as far as this user may: another's are found again by what verifies behind this."""
+    layout, modes = snapshot.layout, snapshot.config.modes
+    wrong = list(verifying.state_modes(snapshot))
     for version in sorted(snapshot.present):
         directory = layout.version(version)
         with contextlib.suppress(IntegrityError):
             known = {entry.path for entry in snapshot.manifest(version).files}
             top = Found("", 0, mode_of(directory) or 0, "directory")
-            for problem, there in verifying.wrong_modes(version, (top, *walk(directory))):
+            for problem, there in verifying.wrong_modes(snapshot, version, (top, *walk(directory))):
                 if there.kind == "directory" or there.path in known or there.path == MANIFEST:
-                    mode = copying.FILE_MODE if there.kind == "file" else copying.DIRECTORY_MODE
-                    durable.set_mode(directory / there.path, mode)
-                    yield problem
+                    wrong.append((problem, directory / there.path, modes.right(directory=there.kind == "directory")))
+    group = os.stat(layout.root).st_gid if modes.shared else None
+    for problem, path, right in wrong:
+        if not problem.note:
+            with contextlib.suppress(PermissionError):
+                durable.set_mode(path, right, group)
+                yield problem
 
 
 def _journal(layout: Layout, timeout: float | None) -> Iterator[Problem]:
@@ -88,19 +92,19 @@ def _journal(layout: Layout, timeout: float | None) -> Iterator[Problem]:
     damage = _damage(_read(layout)[1])
     if damage is None:
         return
-    opening.open_config(layout)
-    with WriterLock.hold(layout.lock, lock_seconds(timeout)) as lock:
+    modes = opening.open_config(layout).modes
+    with WriterLock.hold(layout.lock, lock_seconds(timeout), modes.lock) as lock:
         data, parsed = _read(layout)
         damage = _damage(parsed)
         if damage is None:
             return
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        own_directories(layout)
+        own_directories(layout, modes)
         aside = layout.set_aside(digest)
-        durable.replace_file(aside, data, 0o644, layout.staging / token("journal"))
+        durable.replace_file(aside, data, modes.state, layout.staging / token("journal"))
         lock.check()
         lines = _restarted(layout, data, digest)
-        durable.replace_file(layout.journal, lines, 0o644, layout.staging / token("journal"))
+        durable.replace_file(layout.journal, lines, modes.state, layout.staging / token("journal"))
     detail = f"line {damage.number}: {damage.detail}; set aside as {aside.name}, a new one was started"
     yield Problem(kind="journal-damaged", path=f"{STATE}/{layout.journal.name}", detail=detail)
 

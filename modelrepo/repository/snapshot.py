@@ -20,6 +20,7 @@ from modelrepo.core.manifest import MAX_MANIFEST_BYTES, Manifest, parse_manifest
 from modelrepo.core.records import Damage, Parsed, Record, line_digest
 from modelrepo.core.refs import Ref, Version
 from modelrepo.errors import BusyError, IntegrityError
+from modelrepo.fs import native
 from modelrepo.fs.look import Tree, View, read_file, read_tree, read_views
 from modelrepo.repository.opening import journal_damaged, open_config, open_journal
 from modelrepo.repository.resolving import resolve
@@ -90,6 +91,11 @@ class Snapshot:
     def views(self) -> dict[str, View]:
         """The views, by channel."""
         return read_views(self.layout)
+
+    @cached_property
+    def file_system(self) -> tuple[str, bool]:
+        """The file system that holds the root, and whether it is known to keep the promises."""
+        return native.file_system(str(self.layout.root))
 
     def channels_of(self, version: Version) -> tuple[str, ...]:
         """The channels that name a version."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelrepo.core.layout import Layout
+from modelrepo.core.modes import Modes
 from modelrepo.core.units import format_size
 from modelrepo.errors import BusyError, ModelError, SourceError, SystemRefusedError, from_os
 from modelrepo.fs import copying, durable, locks, look, source
@@ -100,7 +101,7 @@ def require_room(place: Path, listing: source.Listing, snapshot: reading.Snapsho
 
 
 @contextlib.contextmanager
-def staging(layout: Layout) -> Iterator[tuple[Path, str]]:
+def staging(layout: Layout, modes: Modes) -> Iterator[tuple[Path, str]]:
     """A directory that is ours alone, held by a lease so that no cleanup takes it for abandoned.
 
     The lease is taken behind the making, and the directory is looked at again: one that a cleanup took in between is
@@ -110,7 +111,7 @@ def staging(layout: Layout) -> Iterator[tuple[Path, str]]:
         name = token("push")
         directory = layout.staging / name
         try:
-            durable.make_directory(directory, copying.DIRECTORY_MODE)
+            durable.make_directory(directory, modes.directory)
             hold = locks.take(directory)
         except FileNotFoundError:
             continue

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from modelrepo.core.layout import MANIFEST, STATE, Layout
 from modelrepo.core.manifest import Manifest
+from modelrepo.core.modes import is_fs_group
 from modelrepo.core.records import chain_damage
 from modelrepo.core.refs import Ref, Version
 from modelrepo.errors import BusyError, IntegrityError, from_os
-from modelrepo.fs.copying import DIRECTORY_MODE, FILE_MODE
 from modelrepo.fs.look import Found, file_digest, mode_of, walk
 from modelrepo.repository import leasing
 from modelrepo.repository import snapshot as reading
@@ -20,8 +20,6 @@ from modelrepo.repository.results import Problem, VerifyResult
 from modelrepo.repository.snapshot import Snapshot
 
 _PAUSE_SECONDS = 0.1
-_WRITABLE = 0o222
-_WRITABLE_BY_OTHERS = 0o022
 
 
 def verify(layout: Layout, refs: Sequence[Ref], *, quick: bool, repaired: tuple[Problem, ...] = ()) -> VerifyResult:
@@ -87,13 +85,13 @@ def contents(snapshot: Snapshot, version: Version, *, quick: bool = False) -> li
     top = Found("", 0, mode_of(directory) or 0, "directory")
     return [
         *_files(directory, version, manifest, found, quick=quick),
-        *_open_modes(version, manifest, (top, *found.values())),
+        *_open_modes(snapshot, version, manifest, (top, *found.values())),
     ]
 
 
-def _open_modes(version: Version, manifest: Manifest, found: Sequence[Found]) -> Iterator[Problem]:
+def _open_modes(snapshot: Snapshot, version: Version, manifest: Manifest, found: Sequence[Found]) -> Iterator[Problem]:
     """What others may change; of an adopted version in one note, since adoption leaves modes as they stood."""
-    wrong = [problem for problem, _ in wrong_modes(version, found)]
+    wrong = [problem for problem, _ in wrong_modes(snapshot, version, found)]
     if wrong and manifest.adopted:
         many = f"others may change {len(wrong)} of its files and directories: it was adopted as it stood"
         detail = f"{many}; `modelrepo verify --repair` closes them"
@@ -132,16 +130,27 @@ def _files(
             yield Problem(kind="file-extra", path=f"{version}/{path}", detail=f"a {there.kind} that was not pushed")
 
 
-def wrong_modes(version: Version, found: Iterable[Found]) -> Iterator[tuple[Problem, Found]]:
-    """The files and directories that others than modelrepo may change."""
+def wrong_modes(snapshot: Snapshot, version: Version, found: Iterable[Found]) -> Iterator[tuple[Problem, Found]]:
+    """The files and directories of a version whose modes let too many change them, or too few delete them."""
     for there in found:
-        wrong = (there.kind == "file" and there.mode & _WRITABLE) or (
-            there.kind == "directory" and there.mode & _WRITABLE & ~DIRECTORY_MODE
-        )
-        if wrong:
-            expected = FILE_MODE if there.kind == "file" else DIRECTORY_MODE
-            detail = f"its mode is {there.mode:04o}, not {expected:04o}: others may change it"
-            yield Problem(kind="mode", path=f"{version}/{there.path}".rstrip("/"), detail=detail), there
+        if there.kind in {"file", "directory"}:
+            directory = there.kind == "directory"
+            right = snapshot.config.modes.right(directory=directory)
+            path = f"{version}/{there.path}".rstrip("/")
+            problem = _wrong_mode(snapshot, path, there.mode, right, directory=directory)
+            if problem is not None:
+                yield problem, there
+
+
+def _wrong_mode(snapshot: Snapshot, path: str, mode: int, right: int, *, directory: bool) -> Problem | None:
+    """What is wrong with a mode; only a note where others than modelrepo's users make the modes."""
+    fault = snapshot.config.modes.fault(mode, right)
+    if fault is None:
+        return None
+    detail = f"its mode is {mode:04o}, not {right:04o}: {fault}"
+    if is_fs_group(mode, right, directory=directory):
+        return Problem(kind="mode", path=path, detail=f"{detail}, as Kubernetes' fsGroup leaves it", note=True)
+    return Problem(kind="mode", path=path, detail=detail, note=not snapshot.file_system[1])
 
 
 def structure(snapshot: Snapshot, *, chain: bool = True) -> list[Problem]:
@@ -187,8 +196,9 @@ def _standing(snapshot: Snapshot) -> Iterator[Problem]:
             yield Problem(kind="version-lost", path=str(version), detail="its directory is gone without a record")
     for name in snapshot.foreign:
         yield Problem(kind="foreign", path=name, detail="not modelrepo's; it is never touched", note=True)
-    yield from _own_files(snapshot.layout)
+    yield from _own_files(snapshot)
     yield from _leftovers(snapshot.layout)
+    yield from _storage(snapshot)
 
 
 def _links(snapshot: Snapshot) -> Iterator[Problem]:
@@ -232,23 +242,49 @@ def _views(snapshot: Snapshot) -> Iterator[Problem]:
             yield Problem(kind="foreign", path=f"{base}/{channel}/{name}", detail=detail, note=not name.isdecimal())
 
 
-def _own_files(layout: Layout) -> Iterator[Problem]:
-    """Modelrepo's own directories and files: there, and not writable for everybody."""
-    for path, _ in layout.own_directories():
+def _storage(snapshot: Snapshot) -> Iterator[Problem]:
+    """What is promised less where the repository lies."""
+    name, known = snapshot.file_system
+    if known and not snapshot.config.storage.network_fs:
+        return
+    where = f"on a file system of type {name}" if not known else "used as a network file system (config.toml)"
+    detail = (
+        f"{where}: not promised are that what was done survives a power cut, that a lease keeps other hosts from "
+        "deleting, and that versions in use elsewhere are seen"
+    )
+    yield Problem(kind="network-fs", path=".", detail=detail, note=True)
+
+
+def _own_files(snapshot: Snapshot) -> Iterator[Problem]:
+    """Modelrepo's own directories and files: there, and writable for those who should, and nobody else."""
+    layout = snapshot.layout
+    for path, _ in layout.own_directories(snapshot.config.modes):
         if not path.exists():
             detail = "it is gone; the next writing command makes it again"
             yield Problem(kind="directory-missing", path=str(path.relative_to(layout.root)), detail=detail)
-    for path, mode in state_modes(layout):
-        detail = f"its mode is {mode:04o}: others may change it"
-        yield Problem(kind="mode", path=str(path.relative_to(layout.root)), detail=detail)
+    for problem, _, _ in state_modes(snapshot):
+        yield problem
 
 
-def state_modes(layout: Layout) -> Iterator[tuple[Path, int]]:
-    """Modelrepo's own directories and files that others may change, and their modes."""
-    for path in (*(path for path, _ in layout.own_directories()), layout.config, layout.journal, layout.lock):
+def state_modes(snapshot: Snapshot) -> Iterator[tuple[Problem, Path, int]]:
+    """Modelrepo's own directories and files, and views, whose modes are wrong: what is wrong, where, the right mode.
+
+    The root's mode is its owner's choice, except that the group of a shared repository must be able to write to it.
+    """
+    layout, modes = snapshot.layout, snapshot.config.modes
+    directories = layout.own_directories(modes)
+    if modes.shared:
+        directories = ((layout.root, modes.directory), *directories)
+    besides = (layout.ballast, *(layout.view(name) for name, view in snapshot.views.items() if view.own))
+    directories = (*directories, *((path, modes.directory) for path in besides))
+    files = ((layout.config, modes.state), (layout.journal, modes.state), (layout.lock, modes.lock))
+    for path, right in (*directories, *files):
         mode = mode_of(path)
-        if mode is not None and mode & _WRITABLE_BY_OTHERS:
-            yield path, mode
+        if mode is not None:
+            name = str(path.relative_to(layout.root))
+            problem = _wrong_mode(snapshot, name, mode, right, directory=(path, right) in directories)
+            if problem is not None:
+                yield problem, path, right
 
 
 def _leftovers(layout: Layout) -> Iterator[Problem]:

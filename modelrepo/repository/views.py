@@ -4,35 +4,49 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from modelrepo.core.layout import Layout, view_target
+from modelrepo.core.modes import Modes
 from modelrepo.core.refs import Version
 from modelrepo.fs import ballast, durable
 from modelrepo.fs.look import read_view
 
 
-def follow(
-    layout: Layout, channel: str, version: Version, temporary: Callable[[], Path], *, anew: bool = False
-) -> None:
+class Place(Protocol):
+    """What a writer gives: the repository's paths and modes, and fresh names in staging."""
+
+    @property
+    def layout(self) -> Layout:
+        """Where."""
+
+    @property
+    def modes(self) -> Modes:
+        """The modes of what is made."""
+
+    def temporary(self) -> Path:
+        """A fresh name in staging."""
+
+
+def follow(writer: Place, channel: str, version: Version, *, anew: bool = False) -> None:
     """Let a channel's view name its target, and sync it.
 
     The view is never empty and never dangling: the new number is on the disk before the old one goes; a first view
     appears whole.
 
     Args:
-        layout: Where.
+        writer: Who holds the lock.
         channel: Which channel.
         version: Its target.
-        temporary: Gives fresh names in staging.
         anew: Sync the view also where it is right already: whoever made it may have failed to.
     """
+    layout = writer.layout
     path = layout.view(channel)
     view = read_view(layout, channel)
     name = str(version.number)
     if view is None:
-        _first(layout, path, name, version, temporary)
+        _first(writer, path, name, version)
         return
     if not view.own:
         raise OSError(errno.ENOTDIR, "it is not a directory, and not modelrepo's", str(path))
@@ -48,10 +62,10 @@ def follow(
         durable.sync_directory(path.parent)
 
 
-def _first(layout: Layout, path: Path, name: str, version: Version, temporary: Callable[[], Path]) -> None:
+def _first(writer: Place, path: Path, name: str, version: Version) -> None:
     def build() -> None:
-        staged = temporary()
-        durable.make_directory(staged, 0o755)
+        staged = writer.temporary()
+        durable.make_directory(staged, writer.modes.directory)
         try:
             durable.add_link(staged / name, view_target(version))
             durable.sync_directory(staged)
@@ -60,22 +74,22 @@ def _first(layout: Layout, path: Path, name: str, version: Version, temporary: C
             durable.delete_tree(staged)
             raise
 
-    ballast.with_room(layout.ballast, build)
+    ballast.with_room(writer.layout.ballast, build)
     durable.sync_directory(path.parent)
 
 
-def drop(layout: Layout, channel: str, temporary: Callable[[], Path]) -> None:
+def drop(writer: Place, channel: str) -> None:
     """Take a channel's view away by one rename, and sync that; it is fine if it is gone.
 
     Raises:
         OSError: Something that is not modelrepo's lies in it or in its place (`ENOTEMPTY`); nothing was changed.
     """
-    path, view = layout.view(channel), read_view(layout, channel)
+    path, view = writer.layout.view(channel), read_view(writer.layout, channel)
     if view is None:
         return
     if not view.own or view.others:
         raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(path))
-    gone = temporary()
+    gone = writer.temporary()
     durable.rename_new(path, gone)
     durable.sync_directory(path.parent)
     durable.delete_tree(gone)

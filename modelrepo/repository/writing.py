@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from modelrepo.core.config import Config
+from modelrepo.core.config import Config, Storage
 from modelrepo.core.history import State, fold, judge
 from modelrepo.core.layout import Layout
+from modelrepo.core.modes import Modes
 from modelrepo.core.records import Action, Phase, Record
 from modelrepo.core.units import parse_seconds
 from modelrepo.errors import IntegrityError, SystemRefusedError, UnconfirmedError, from_os
@@ -38,6 +39,7 @@ class Writer:
         layout: Where.
         lock: The lock; check it before a commit.
         config: The settings.
+        modes: The modes of what it makes.
         views_behind: The channels whose view recovery could not let follow, and why.
     """
 
@@ -45,6 +47,7 @@ class Writer:
         self.layout = layout
         self.lock = lock
         self.config: Config = opening.open_config(layout)
+        self.modes: Modes = self.config.modes
         self._parsed = opening.open_journal(layout)
         if self._parsed.damage is not None:
             raise opening.journal_damaged(layout, self._parsed.damage)
@@ -136,7 +139,7 @@ class Writer:
     def recover(self) -> None:
         """Close, record and heal what others left. A view that cannot follow stops nothing else."""
         self._journal.trim()
-        own_directories(self.layout)
+        own_directories(self.layout, self.modes)
         durable.sync_directory(self.layout.root)
         tree = read_tree(self.layout)
         last = self._parsed.lines[-1].record.channel
@@ -163,23 +166,23 @@ class Writer:
         for name, version in tree.channels().items():
             if version in self._state.stored and version is not None:
                 try:
-                    views.follow(self.layout, name, version, self.temporary, anew=name == last)
+                    views.follow(self, name, version, anew=name == last)
                 except OSError as error:  # `status` and `verify` name it; other channels have nothing to do with it
                     self.views_behind[name] = error
         for name in self._state.former - tree.channels().keys():
             with contextlib.suppress(OSError):  # `verify` names it
-                views.drop(self.layout, name, self.temporary)
-        ballast.replenish(self.layout.ballast)
+                views.drop(self, name)
+        ballast.replenish(self.layout.ballast, self.modes)
 
 
-def own_directories(layout: Layout) -> None:
+def own_directories(layout: Layout, modes: Modes) -> None:
     """Make modelrepo's own directories again where a backup has lost the empty ones.
 
     Raises:
         IntegrityError: One of them is a link or a file: what is done there would be done elsewhere.
     """
     made = False
-    for path, mode in layout.own_directories():
+    for path, mode in layout.own_directories(modes):
         if not os.path.lexists(path):
             made |= durable.make_directory(path, mode)
         elif path.is_symlink() or not path.is_dir():
@@ -213,9 +216,9 @@ def writing(layout: Layout, timeout: float | None) -> Iterator[Writer]:
         IntegrityError: The journal or the settings cannot be used.
         SystemRefusedError: The file system is none on which the promises hold.
     """
-    opening.open_config(layout)
-    check_file_system(layout.root)
-    with WriterLock.hold(layout.lock, lock_seconds(timeout)) as lock:
+    config = opening.open_config(layout)
+    check_file_system(layout.root, config.storage)
+    with WriterLock.hold(layout.lock, lock_seconds(timeout), config.modes.lock) as lock:
         writer = Writer(layout, lock)
         writer.recover()
         yield writer
@@ -234,18 +237,19 @@ def lock_seconds(timeout: float | None, default: float = LOCK_SECONDS) -> float:
     return parse_seconds(text) if text else default
 
 
-def check_file_system(path: Path) -> None:
-    """Refuse to write where renames, syncs and locks are not known to keep the promises.
+def check_file_system(path: Path, storage: Storage) -> None:
+    """Refuse to write where renames, syncs and locks are not known to keep the promises, unless somebody said so.
 
     Raises:
         SystemRefusedError: The file system is NFS, SMB, FUSE or unknown.
     """
     name, known = native.file_system(str(path))
-    if not known:
+    if not known and not storage.network_fs:
         raise SystemRefusedError(
             f"writing on a file system of type {name} is refused: {path}",
             kind="file-system",
             expected=", ".join(native.KNOWN_FILE_SYSTEMS.values()),
             got=name,
-            hint="keep the repository on a local disk; reading works anywhere",
+            hint="keep the repository on a local disk; reading works anywhere. Where less will do, `modelrepo init "
+            "--allow-network-fs` makes a new one; an old one needs [storage] network_fs = true in config.toml",
         )

@@ -81,8 +81,8 @@ CHANNELS = lambda value: isinstance(value, dict) and all(map(or_null(is_version)
 STATE = {"channels": each(is_a(str)), "pinned": is_a(bool)}
 
 DOCUMENTS: dict[tuple[str, ...], Callable[[Any], bool]] = {
-    ("init",): fields(repo=is_a(str), created=is_a(bool), adopted=each(is_version)),
-    ("init", "--adopt"): fields(repo=is_a(str), created=is_a(bool), adopted=each(is_version)),
+    ("init",): fields(repo=is_a(str), created=is_a(bool), adopted=each(is_version), warnings=each(is_a(str))),
+    ("init", "--adopt"): fields(repo=is_a(str), created=is_a(bool), adopted=each(is_version), warnings=each(is_a(str))),
     ("push", "exports/four", "--no-load", "--promote"): fields(
         version=is_version,
         created=is_a(bool),

@@ -435,3 +435,19 @@ def test_the_program_answers_quickly_enough_to_be_typed(root: Path) -> None:
             check=True,
         )
         assert "tensorflow" not in done.stderr
+
+
+def test_init_says_what_it_could_not_share_with_and_what_it_did_not_change(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
+    words = ("--repo", tmp_path / "new", "init", "--json")
+    failed = run(*words, "--shared", "no-such-group")
+    assert (failed.code, failed.json["error"]["kind"]) == (3, "group-missing")
+    assert not (tmp_path / "new").exists()
+    group = str(os.getegid())
+    assert run(*words, "--shared", group).json["created"] is True
+    assert (tmp_path / "new").stat().st_mode & 0o7777 == 0o2775
+    again = run(*words, "--shared", group, "--allow-network-fs")
+    (warning,) = again.json["warnings"]
+    assert (again.code, again.json["created"]) == (0, False)
+    assert again.err == f"modelrepo: warning: {warning}\n"

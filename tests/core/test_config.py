@@ -7,7 +7,17 @@ from datetime import timedelta
 
 import pytest
 
-from modelrepo.core.config import DEFAULT_TEXT, Config, Gates, Retention, parse_config
+from modelrepo.core.config import (
+    DEFAULT_TEXT,
+    Access,
+    Config,
+    Gates,
+    Retention,
+    Storage,
+    config_text,
+    parse_config,
+)
+from modelrepo.core.modes import PRIVATE, SHARED
 from modelrepo.errors import IntegrityError
 
 WHERE = "/models/.modelrepo/config.toml"
@@ -15,11 +25,13 @@ WHERE = "/models/.modelrepo/config.toml"
 
 def test_the_text_that_init_writes_holds_every_key_with_its_default() -> None:
     config = parse_config(DEFAULT_TEXT.encode(), WHERE)
-    assert config == Config(format=1, retention=Retention(), gates=Gates())
+    assert config == Config(format=1, retention=Retention(), gates=Gates(), access=Access(), storage=Storage())
     written = tomllib.loads(DEFAULT_TEXT)
     assert {key: set(value) for key, value in written.items() if key != "format"} == {
         "retention": set(Retention.model_fields),
         "gates": set(Gates.model_fields),
+        "access": set(Access.model_fields),
+        "storage": set(Storage.model_fields),
     }
 
 
@@ -40,6 +52,14 @@ def test_settings_are_read() -> None:
     config = parse_config(text, WHERE)
     assert config.retention == Retention(keep_last=0, keep_rollback=7, min_age=timedelta(weeks=2), grace=timedelta(0))
     assert config.gates.breaking == "off"
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("network_fs", [False, True])
+def test_what_init_was_asked_for_is_what_it_writes(shared: bool, network_fs: bool) -> None:  # noqa: FBT001
+    config = parse_config(config_text(shared=shared, network_fs=network_fs).encode(), WHERE)
+    assert (config.access.shared, config.storage.network_fs) == (shared, network_fs)
+    assert config.modes == (SHARED if shared else PRIVATE)
 
 
 DAMAGED = {
@@ -67,6 +87,9 @@ DAMAGED = {
     "a negative duration": b"format = 1\n[retention]\nmin_age = -3.5",
     "a duration as a time": b"format = 1\n[retention]\ngrace = 01:00:00",
     "a duration beyond all bounds": b'format = 1\n[retention]\ngrace = "999999999w"',
+    "shared as text": b'format = 1\n[access]\nshared = "true"',
+    "shared as a group": b'format = 1\n[access]\nshared = "ml"',
+    "a network as a number": b"format = 1\n[storage]\nnetwork_fs = 1",
     "an unknown gate": b'format = 1\n[gates]\nbreaking = "maybe"',
     "nested too deep": b"format = 1\nx = " + b"[" * 100_000,
     "a number beyond all bounds": b"format = 1\nx = " + b"9" * 5000,
@@ -79,6 +102,15 @@ def test_a_configuration_that_is_damaged_or_says_something_else_is_an_integrity_
         parse_config(data, WHERE)
     assert caught.value.kind == "config-damaged"
     assert WHERE in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [("[retention]\nkeep_lats = 1", "retention.keep_lats"), ("keep_last = 1", "keep_last"), ("[acess]\n", "acess")],
+)
+def test_an_unknown_key_is_named_with_its_section(text: str, key: str) -> None:
+    with pytest.raises(IntegrityError, match=f": {key}: unknown key$"):
+        parse_config(f"format = 1\n{text}".encode(), WHERE)
 
 
 @pytest.mark.parametrize("rest", [b"", b"\n[storage]\ndedup = 'reflink'"])

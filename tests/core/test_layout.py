@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelrepo.core.layout import Layout, version_in_view, version_of_path, view_target
+from modelrepo.core.modes import PRIVATE
 from modelrepo.core.refs import MAX_NUMBER, Version
 
 ROOT = Path("/models")
@@ -39,7 +40,7 @@ def test_the_tree_is_the_designs() -> None:
 
 def test_modelrepos_own_directories_keep_what_is_half_done_private() -> None:
     layout = Layout(ROOT)
-    assert dict(layout.own_directories()) == {
+    assert dict(layout.own_directories(PRIVATE)) == {
         layout.state: 0o755,
         layout.removed: 0o755,
         layout.staging: 0o700,

@@ -378,3 +378,28 @@ def test_delete_tree_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytes
     assert tree.is_dir()
     durable.delete_tree(tree)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_deletion_that_stopped_leaves_it_to_the_group_that_shares_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top = tmp_path / "v1"
+    top.mkdir()
+    (top / "file").touch()
+    top.chmod(0o2775)
+
+    def stop(_: str) -> None:
+        raise OSError(errno.EIO, "stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", stop)
+        with pytest.raises(OSError, match="stopped"):
+            durable.delete_tree(top)
+    assert stat.S_IMODE(top.stat().st_mode) == 0o2775
+
+
+def test_only_an_empty_directory_is_removed_as_empty(tmp_path: Path) -> None:
+    (tmp_path / "full" / "below").mkdir(parents=True)
+    assert not durable.remove_empty(tmp_path / "full")
+    assert durable.remove_empty(tmp_path / "full" / "below")
+    assert not durable.remove_empty(tmp_path / "missing")

@@ -57,7 +57,7 @@ HARMS: dict[str, tuple[Callable[[Path, Edit], Any], str, str]] = {
     "a pipe": (lambda v, _: os.mkfifo(v / "more"), "file-extra", "v2/more"),
     "a directory's mode": (lambda v, _: (v / "variables").chmod(0o777), "mode", "v2/variables"),
     "a file's mode": (lambda v, _: (v / "saved_model.pb").chmod(0o644), "mode", "v2/saved_model.pb"),
-    "the manifest's mode": (lambda v, _: (v / "manifest.json").chmod(0o664), "mode", "v2/manifest.json"),
+    "the manifest's mode": (lambda v, _: (v / "manifest.json").chmod(0o666), "mode", "v2/manifest.json"),
     "the version's own mode": (lambda v, _: v.chmod(0o777), "mode", "v2"),
     "no manifest": (lambda v, _: (v / "manifest.json").unlink(), "manifest-missing", "v2/manifest.json"),
     "an edited manifest": (

@@ -20,7 +20,14 @@ from modelrepo.repository.progress import Progress
 class Storing(Rooted):
     """`init`, `push`, `export`, `verify`, `cleanup`, `remove`."""
 
-    def init(self, *, adopt: bool = False, progress: Progress | None = None) -> results.InitResult:
+    def init(
+        self,
+        *,
+        adopt: bool = False,
+        shared: str | None = None,
+        allow_network_fs: bool = False,
+        progress: Progress | None = None,
+    ) -> results.InitResult:
         """Make the repository in a missing or empty directory; change nothing where it is whole.
 
         Others see no repository until it is complete.
@@ -29,17 +36,26 @@ class Storing(Rooted):
             adopt: Take over a hand-made tree: its `vN` directories and the links that name them. Everything is checked
                 and read first; then each version gets its manifest. No mode and no byte of a model changes. In a
                 repository: take over the `vN` that are foreign to it.
+            shared: A group, by name or number, whose members may all write; None for the owner alone.
+            allow_network_fs: Let it lie on NFS, SMB, FUSE or an unknown file system, where less is promised.
             progress: Is told how many bytes of an adoption are read.
+
+        Returns:
+            What was done; `warnings` says where a whole repository is not what was asked for.
 
         Raises:
             RefusedError: The directory holds something else, or cannot be adopted as it stands; nothing was changed.
+            NotFoundError: There is no such group.
+            SystemRefusedError: This user is not in the group, or the file system cannot keep the promises.
         """
-        from modelrepo.repository import adopting, initializing
+        from modelrepo.repository import adopting, initializing, sharing
 
         with border("make the repository"):
+            group = None if shared is None else sharing.group_number(shared)
+            founding = sharing.Founding(group, allow_network_fs)
             if adopt:
-                return adopting.adopt(self._layout, self._timeout, progress)
-            return initializing.init(self._layout, self._timeout)
+                return adopting.adopt(self._layout, self._timeout, founding, progress)
+            return initializing.init(self._layout, self._timeout, founding)
 
     def push(
         self,
