@@ -9,7 +9,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -41,6 +41,17 @@ class Answer:
     error: ModelRepoError | None = None
     code: int | None = None
     path: str | None = None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers of one command for several repositories, each given when it is asked for.
+
+    Attributes:
+        parts: Each repository's root and answer.
+    """
+
+    parts: Iterator[tuple[str, Answer]]
 
 
 @dataclass(frozen=True)
@@ -122,21 +133,43 @@ def _columns() -> int:
 
 def document(result: Value | Sequence[Value] | None, error: ModelRepoError | None, code: int) -> str:
     """The one JSON document of a command."""
-    body: Any = _plain(result)
-    if error is not None:
-        body = body if isinstance(body, dict) else {}
-        if isinstance(error, UnconfirmedError):
-            body |= {"durable": error.durable, "view": error.view, "recorded": error.recorded}
-        body["error"] = {
-            "code": code,
-            "kind": error.kind,
-            "message": error.message,
-            "expected": error.expected,
-            "got": error.got,
-            "hint": error.hint,
-            "items": list(error.items),
-        }
+    return _written(_plain(result) if error is None else _failed(result, error, code))
+
+
+def documents(parts: Iterable[tuple[str, Answer, int]]) -> str:
+    """The one JSON document of a command for several repositories: of each its root, exit code and own document."""
+    return _written(
+        [
+            {
+                "repo": repo,
+                "code": code,
+                "error": None,
+                **(_plain(answer.result) if answer.error is None else _failed(answer.result, answer.error, code)),
+            }
+            for repo, answer, code in parts
+        ]
+    )
+
+
+def _written(body: Any) -> str:  # noqa: ANN401 - JSON
     return json.dumps(body, indent=2, ensure_ascii=True, allow_nan=False)
+
+
+def _failed(result: Value | Sequence[Value] | None, error: ModelRepoError, code: int) -> dict[str, Any]:
+    plain = _plain(result)
+    body: dict[str, Any] = plain if isinstance(plain, dict) else {}
+    if isinstance(error, UnconfirmedError):
+        body |= {"durable": error.durable, "view": error.view, "recorded": error.recorded}
+    body["error"] = {
+        "code": code,
+        "kind": error.kind,
+        "message": error.message,
+        "expected": error.expected,
+        "got": error.got,
+        "hint": error.hint,
+        "items": list(error.items),
+    }
+    return body
 
 
 def _plain(result: Value | Sequence[Value] | None) -> Any:  # noqa: ANN401 - JSON

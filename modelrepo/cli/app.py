@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from modelrepo import Repository, __version__
-from modelrepo.cli.answers import Answer, Style
+from modelrepo.cli.answers import Answer, Answers, Style
 from modelrepo.core.layout import STATE
 from modelrepo.core.units import parse_seconds
 
@@ -84,7 +84,7 @@ class Run:
 
 def command(
     name: str, group: typer.Typer = app, *, interspersed: bool = True
-) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
+) -> Callable[[Callable[..., Answer | Answers]], Callable[..., Answer | Answers]]:
     """Declare a command: its function takes a `Run` first, and gets the common options behind its own.
 
     Args:
@@ -93,7 +93,7 @@ def command(
         interspersed: Whether options may stand behind arguments.
     """
 
-    def declare(function: Callable[..., Answer]) -> Callable[..., Answer]:
+    def declare(function: Callable[..., Answer | Answers]) -> Callable[..., Answer | Answers]:
         hints = typing.get_type_hints(function, include_extras=True)
         own = [
             parameter.replace(annotation=hints[parameter.name])
@@ -113,7 +113,7 @@ def command(
         @functools.wraps(function)
         def call(
             *, context: typer.Context, repo: str | None, as_json: bool, quiet: bool, **arguments: object
-        ) -> tuple[Answer, Style]:
+        ) -> tuple[Answer | Answers, Style]:
             run: Run = context.obj
             run.repo = repo if repo is not None else run.repo
             run.json |= as_json

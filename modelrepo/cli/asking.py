@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from modelrepo.cli import completion, render
-from modelrepo.cli.answers import Answer
+from modelrepo.cli import completion, exits, render
+from modelrepo.cli.answers import Answer, Answers
 from modelrepo.cli.app import Run, command
 from modelrepo.cli.options import MemoryOption, RefArgument, TimeoutOption, pairs
+from modelrepo.cli.several import RootsArgument, several
 from modelrepo.core.refs import looks_like_path
 from modelrepo.core.units import parse_duration, parse_size, parse_time
 from modelrepo.errors import IntegrityError, NoRepositoryError, NotFoundError, RequestError
@@ -91,9 +92,14 @@ def history(
 @command("status")
 def status(
     run: Run,
+    roots: RootsArgument = None,
     check: Annotated[bool, typer.Option("--check", help="Exit with 5 where there is a problem.")] = False,
-) -> Answer:
+) -> Answer | Answers:
     """Show channels, where a rollback would lead, space and problems."""
+    return several(run, roots, lambda one: _status(one, check=check)) if roots else _status(run, check=check)
+
+
+def _status(run: Run, *, check: bool) -> Answer:
     result = run.repository().status()
     problems = [problem for problem in result.problems if not problem.note]
     error = None
@@ -119,9 +125,7 @@ def path(run: Run, ref: RefArgument) -> Answer:
 @command("serving-config")
 def serving_configuration(
     run: Run,
-    roots: Annotated[
-        list[str] | None, typer.Argument(metavar="[ROOT]...", help="The repositories; none for the usual one.")
-    ] = None,
+    roots: RootsArgument = None,
     name: Annotated[str | None, typer.Option("--name", metavar="M", help="The model's name (the root's name).")] = None,
     base_path: Annotated[
         str | None, typer.Option("--base-path", metavar="DIR", help="Where the server sees ROOT, or all ROOTs.")
@@ -130,6 +134,13 @@ def serving_configuration(
     """Print TensorFlow Serving's configuration for the channels."""
     from modelrepo.repository.many import serving_config
 
-    result = serving_config([Repository(root) for root in roots or [run.root]], name=name, base_path=base_path)
+    repositories = [Repository(root) for root in roots or [run.root]]
+    result, failed = serving_config(repositories, name=name, base_path=base_path)
     notes = tuple(f"{root} has no channel to serve yet: promote a version first" for root in result.without)
-    return Answer(result, result.config.rstrip("\n"), tuple(result.models), notes)
+    error = min(failed, key=lambda error: exits.rank(exits.code_of(error)), default=None)
+    if error is not None:
+        if len(repositories) == 1:
+            raise error
+        notes += tuple(other.message for other in failed if other is not error)
+        error.hint = "the configuration is not complete: do not give it to a server"
+    return Answer(result, result.config.rstrip("\n"), tuple(result.models), notes, error)

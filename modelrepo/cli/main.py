@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from types import FrameType
 
-    from modelrepo.cli.answers import Answer, Style
+    from modelrepo.cli.answers import Answer, Answers, Style
     from modelrepo.errors import ModelRepoError
 
 
@@ -87,7 +87,7 @@ def _complete(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     from modelrepo.cli import exits
-    from modelrepo.cli.answers import Style
+    from modelrepo.cli.answers import Answers, Style
     from modelrepo.errors import ModelRepoError, SystemRefusedError
 
     style = Style(json="--json" in _own(arguments))
@@ -99,6 +99,8 @@ def _run(arguments: list[str]) -> int:
 
     try:
         answered = _invoke(arguments)
+        if isinstance(answered, tuple) and isinstance(answered[0], Answers):
+            return _several(*answered)
     except ModelRepoError as error:
         return _fail(error, style)
     except typer.TyperException as error:
@@ -141,10 +143,9 @@ def _invoke(arguments: list[str]) -> object:
 
 
 def _answer(answer: Answer, style: Style) -> int:
-    from modelrepo.cli import exits
     from modelrepo.cli.answers import complaint, document, printable, say, say_path
 
-    code = exits.DONE if answer.error is None else answer.code or exits.code_of(answer.error)
+    code = _code(answer)
     for note in answer.notes:
         say(f"modelrepo: warning: {printable(note)}", to_error=True)
     if style.json:
@@ -156,6 +157,36 @@ def _answer(answer: Answer, style: Style) -> int:
     if answer.error is not None:
         say(complaint(answer.error), to_error=True)
     return code
+
+
+def _several(answers: Answers, style: Style) -> int:
+    """Say each answer as it comes, under its repository's name; as JSON all of them at the end."""
+    from modelrepo.cli import exits
+    from modelrepo.cli.answers import complaint, documents, printable, say
+
+    parts: list[tuple[str, Answer, int]] = []
+    for repo, answer in answers.parts:
+        name = printable(repo)
+        parts.append((repo, answer, _code(answer)))
+        for note in answer.notes:
+            say(f"modelrepo: warning: {name}: {printable(note)}", to_error=True)
+        if style.quiet and not style.json:
+            say("\n".join(f"{name.rstrip('/')}/{printable(line)}" for line in answer.brief))
+        elif answer.text and not style.json:
+            say(answer.text if answer.text.startswith(name) else f"{name}:\n{answer.text}")
+        if answer.error is not None:
+            if repo not in answer.error.message:
+                answer.error.message = f"{repo}: {answer.error.message}"
+            say(complaint(answer.error), to_error=True)
+    if style.json:
+        say(documents(parts))
+    return exits.gravest(code for _, _, code in parts)
+
+
+def _code(answer: Answer) -> int:
+    from modelrepo.cli import exits
+
+    return exits.DONE if answer.error is None else answer.code or exits.code_of(answer.error)
 
 
 def _fail(error: ModelRepoError, style: Style, code: int | None = None) -> int:

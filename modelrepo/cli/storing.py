@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from modelrepo.cli import completion, render
-from modelrepo.cli.answers import Answer
+from modelrepo.cli.answers import Answer, Answers
 from modelrepo.cli.app import LockOption, Run, command
 from modelrepo.cli.options import (
     BreakingOption,
@@ -24,7 +24,8 @@ from modelrepo.cli.options import (
     pairs,
 )
 from modelrepo.cli.progress import bar
-from modelrepo.core.refs import LATEST
+from modelrepo.cli.several import RootsArgument, several
+from modelrepo.core.refs import LATEST, looks_like_path
 from modelrepo.core.units import parse_duration, parse_size
 from modelrepo.errors import BusyError, IntegrityError, ModelRepoError, RequestError
 from modelrepo.repository import results
@@ -146,7 +147,11 @@ def verify(
     run: Run,
     refs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[REF]...", help="Which versions; none for everything.", autocompletion=completion.refs),
+        typer.Argument(
+            metavar="[REF]... or [ROOT]...",
+            help="Which versions; or, with a /, which repositories; none for everything.",
+            autocompletion=completion.refs,
+        ),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Read no bytes: sizes, modes, links and journal only.")
@@ -155,9 +160,23 @@ def verify(
         bool, typer.Option("--repair", help="Mend views, journal, modes and leftovers; never model bytes or targets.")
     ] = False,
     lock_timeout: LockOption = None,
-) -> Answer:
+) -> Answer | Answers:
     """Check bytes, links and journal against what was promised."""
-    result = run.repository(lock_timeout).verify(refs or [], quick=quick, repair=repair)
+    roots = [word for word in refs or [] if looks_like_path(word)]
+    if not roots:
+        return _verify(run, refs or [], quick=quick, repair=repair, lock_timeout=lock_timeout)
+    if refs != roots:
+        raise RequestError(
+            "versions and repositories exclude each other",
+            kind="options-exclude",
+            expected="REF..., or ROOT... with a / each",
+            got=" ".join(refs or []),
+        )
+    return several(run, roots, lambda one: _verify(one, [], quick=quick, repair=repair, lock_timeout=lock_timeout))
+
+
+def _verify(run: Run, refs: list[str], *, quick: bool, repair: bool, lock_timeout: str | None) -> Answer:
+    result = run.repository(lock_timeout).verify(refs, quick=quick, repair=repair)
     error: ModelRepoError | None = None
     if not result.ok:
         bad = [problem for problem in result.findings if not problem.note and not problem.repaired]
@@ -181,6 +200,7 @@ def verify(
 @command("cleanup")
 def cleanup(
     run: Run,
+    roots: RootsArgument = None,
     keep_last: Annotated[int | None, typer.Option("--keep-last", metavar="N", help="Keep the newest N.")] = None,
     keep_rollback: Annotated[
         int | None, typer.Option("--keep-rollback", metavar="N", help="Keep N rollback targets of each channel.")
@@ -191,19 +211,21 @@ def cleanup(
     ] = None,
     dry_run: DryRunOption = False,
     lock_timeout: LockOption = None,
-) -> Answer:
+) -> Answer | Answers:
     """Delete the versions that retention lets go. Fit for cron: quiet where there was nothing to do."""
-    result, error = attempt(
-        run.repository(lock_timeout).cleanup,
-        results.CleanupResult,
-        keep_last=keep_last,
-        keep_rollback=keep_rollback,
-        min_age=None if min_age is None else parse_duration(min_age),
-        grace=None if grace is None else parse_duration(grace),
-        dry_run=dry_run,
-    )
-    notes = render.cleanup_notes(result) if result.removed and not dry_run else ()
-    return Answer(result, render.cleanup(result), tuple(map(str, result.removed)), notes, error)
+    rules = {
+        "keep_last": keep_last,
+        "keep_rollback": keep_rollback,
+        "min_age": None if min_age is None else parse_duration(min_age),
+        "grace": None if grace is None else parse_duration(grace),
+    }
+
+    def one(run: Run) -> Answer:
+        result, error = attempt(run.repository(lock_timeout).cleanup, results.CleanupResult, dry_run=dry_run, **rules)
+        notes = render.cleanup_notes(result) if result.removed and not dry_run else ()
+        return Answer(result, render.cleanup(result), tuple(map(str, result.removed)), notes, error)
+
+    return several(run, roots, one) if roots else one(run)
 
 
 @command("remove")

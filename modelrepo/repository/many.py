@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from modelrepo.core.layout import Layout
+from modelrepo.errors import ModelRepoError
 from modelrepo.repository import querying, results
 from modelrepo.repository.border import border
 from modelrepo.repository.facade import Repository
@@ -12,14 +13,30 @@ from modelrepo.repository.facade import Repository
 
 def serving_config(
     repositories: Sequence[Repository], *, name: str | None = None, base_path: str | None = None
-) -> results.ServingConfig:
+) -> tuple[results.ServingConfig, tuple[ModelRepoError, ...]]:
     """One configuration for several repositories: TensorFlow Serving takes a single list of models.
 
     Args:
         repositories: Which.
         name: As `Repository.serving_config`, for a single one.
         base_path: For several, the directory that holds them all as the server sees it.
+
+    Returns:
+        The configuration of those that could be read, and an error for each of the others: a server that is given a
+        configuration without a model stops serving it.
+
+    Raises:
+        RequestError: Two channels would be served under one name, or one has none.
     """
+    readable: list[Layout] = []
+    failed: list[ModelRepoError] = []
+    for repository in repositories:
+        try:
+            repository.status()
+        except ModelRepoError as error:
+            failed.append(error)
+        else:
+            readable.append(Layout(repository.root))
     with border("read the channels"):
-        layouts = [Layout(repository.root) for repository in repositories]
-        return querying.serving_config(layouts, name, base_path)
+        config = querying.serving_config(readable, name, base_path, many=len(repositories) > 1)
+    return config, tuple(failed)

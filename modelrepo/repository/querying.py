@@ -225,16 +225,17 @@ def _size(place: Path) -> int:
     return sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
 
 
-def serving_config(layouts: Sequence[Layout], name: str | None, base_path: str | None) -> ServingConfig:
+def serving_config(layouts: Sequence[Layout], name: str | None, base_path: str | None, *, many: bool) -> ServingConfig:
     """One ModelServerConfig for the channels of one or more repositories that have a view.
 
     Args:
         layouts: The repositories.
         name: The model's name, for a single repository; its root's name otherwise.
         base_path: Where the server sees the root; with several repositories, the directory that holds them all.
+        many: Whether several were asked for.
     """
-    if name is not None and len(layouts) > 1:
-        raise RequestError("--name is for one repository", kind="name-ambiguous", got=f"{len(layouts)} repositories")
+    if name is not None and many:
+        raise RequestError("--name is for one repository", kind="name-ambiguous", got="several repositories")
     models: dict[str, str] = {}
     without: list[str] = []
     for layout in layouts:
@@ -243,7 +244,7 @@ def serving_config(layouts: Sequence[Layout], name: str | None, base_path: str |
         if not model:
             raise RequestError("the root directory has no name to serve under", kind="name-missing", hint="give --name")
         base = base_path.rstrip("/") if base_path is not None else str(layout.root)
-        if base_path is not None and len(layouts) > 1:
+        if base_path is not None and many:
             base = f"{base}/{layout.root.name}"
         before = len(models)
         for channel in snapshot.channels:

@@ -62,8 +62,13 @@ def test_help_is_there_for_everything(run: Run) -> None:
     top = run("-h")
     assert (top.code, top.err) == (0, "")
     assert top.out == run("--help").out
-    for name in re.findall(r"^  ([a-z][a-z-]*)", top.out.partition("Commands:\n")[2], re.MULTILINE):
-        done = run(name, "-h")
+    words = [[name] for name in re.findall(r"^  ([a-z][a-z-]*)", top.out.partition("Commands:\n")[2], re.MULTILINE)]
+    assert words.pop() == ["channel"]
+    below = run("channel", "-h").out.partition("Commands:\n")[2]
+    words += [["channel", name] for name in re.findall(r"^  ([a-z]+)", below, re.MULTILINE)]
+    assert len(words) > 20
+    for command in words:
+        done = run(*command, "-h")
         assert (done.code, done.err) == (0, "")
         assert all(option in done.out for option in ("--repo", "--json", "--quiet"))
         assert max(map(len, done.out.splitlines())) <= 100

@@ -128,7 +128,7 @@ class Asking(Rooted):
         from modelrepo.repository import querying
 
         with border("read the channels"):
-            return querying.serving_config([self._layout], name, base_path)
+            return querying.serving_config([self._layout], name, base_path, many=False)
 
     def list(
         self, *, limit: int | None = None, labels: Mapping[str, str] | None = None, removed: bool = False
