@@ -285,10 +285,13 @@ def verify(result: results.VerifyResult) -> str:
 
 def cleanup_notes(result: results.CleanupResult) -> tuple[str, ...]:
     """What somebody should know who had something deleted."""
-    notes = [f"{problem.path}: {problem.detail}" for problem in result.problems]
-    if result.unseen:
-        notes.append(_unseen(result.unseen))
-    return tuple(notes)
+    notes = (f"{problem.path}: {problem.detail}" for problem in result.problems)
+    return (*notes, *unseen_notes(result.unseen))
+
+
+def unseen_notes(count: int | None) -> tuple[str, ...]:
+    """How many processes may use what nobody could see, if any."""
+    return (_unseen(count),) if count else ()
 
 
 def _unseen(count: int) -> str:

@@ -239,4 +239,5 @@ def remove(
 ) -> Answer:
     """Delete versions now, past retention's ages and counts; never one that somebody needs."""
     result, error = attempt(run.repository(lock_timeout).remove, results.RemoveResult, refs, reason=reason)
-    return Answer(result, render.removal(result), tuple(map(str, result.removed)), error=error)
+    notes = render.unseen_notes(result.unseen)
+    return Answer(result, render.removal(result), tuple(map(str, result.removed)), notes, error)

@@ -345,3 +345,22 @@ def test_a_later_adoption_that_finds_a_change_says_what_it_had_done(
     assert caught.value.partial.adopted == (Version(11),)
     monkeypatch.undo()
     assert repository.init(adopt=True).adopted == (Version(12),)
+
+
+def test_a_time_in_the_future_is_not_believed(tree: Path) -> None:
+    os.utime(tree / "v1" / "saved_model.pb", (4_000_000_000, 4_000_000_000))
+    Repository(tree).init(adopt=True)
+    assert Repository(tree).show("v1").created_at <= datetime.now(UTC)
+
+
+def test_an_adopted_tree_can_be_shared_and_repair_opens_what_stands_there_for_the_group(tree: Path) -> None:
+    group = os.getegid()
+    repository = Repository(tree)
+    assert len(repository.init(adopt=True, shared=str(group)).adopted) == 3
+    assert (tree.stat().st_mode & 0o7777, tree.stat().st_gid) == (0o2775, group)
+    assert (tree / ".modelrepo" / "journal.jsonl").stat().st_mode & 0o777 == 0o664
+    assert (tree / "v1").stat().st_mode & 0o7777 == 0o755
+    assert repository.verify().ok
+    repository.verify(repair=True)
+    assert (tree / "v1" / "variables").stat().st_mode & 0o7777 == 0o2775
+    assert {problem.kind for problem in repository.verify().findings} == {"foreign"}
