@@ -88,10 +88,10 @@ class Container:
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
-    def start(self, script: str) -> subprocess.Popen[str]:
+    def start(self, script: str, *, user: int = SOMEBODY) -> subprocess.Popen[str]:
         """Start a shell command that says `ready`; `$MODELREPO` is the program. It ends with the test."""
         child = subprocess.Popen(
-            self.command("sh", "-c", script, user=SOMEBODY, options="ro"),
+            self.command("sh", "-c", script, user=user, options="ro"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
