@@ -76,8 +76,9 @@ def _modes(snapshot: Snapshot) -> Iterator[Problem]:
                 if there.kind == "directory" or there.path in known or there.path == MANIFEST:
                     wrong.append((problem, directory / there.path, modes.right(directory=there.kind == "directory")))
     group = os.stat(layout.root).st_gid if modes.shared else None
+    _, known_file_system = snapshot.file_system
     for problem, path, right in wrong:
-        if not problem.note:
+        if known_file_system or not problem.note:  # elsewhere the file system makes the modes
             with contextlib.suppress(PermissionError):
                 durable.set_mode(path, right, group)
                 yield problem
