@@ -11,7 +11,7 @@ from pathlib import Path
 from modelrepo.core.layout import Layout
 from modelrepo.core.modes import Modes
 from modelrepo.core.units import format_size
-from modelrepo.errors import BusyError, ModelError, SourceError, SystemRefusedError, from_os
+from modelrepo.errors import BusyError, ModelError, ModelRepoError, SourceError, SystemRefusedError, from_os
 from modelrepo.fs import copying, durable, locks, look, source
 from modelrepo.repository import planning
 from modelrepo.repository import snapshot as reading
@@ -41,9 +41,29 @@ def look_at(place: Path, links: Links) -> source.Listing:
     try:
         return source.look(place, follow_links=links.follow, links_into=links.into)
     except PermissionError as error:
-        refused = from_os(error, "read the source")
-        refused.hint = "let this user read it"
-        raise refused from error
+        raise unreadable(error) from error
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something has this name.
+
+    Raises:
+        SystemRefusedError: A directory above may not be entered: nobody can say.
+    """
+    try:
+        os.lstat(path)
+    except PermissionError as error:
+        raise unreadable(error) from error
+    except OSError:
+        return False
+    return True
+
+
+def unreadable(error: OSError) -> ModelRepoError:
+    """The error for a source that this user may not read."""
+    refused = from_os(error, "read the source")
+    refused.hint = "let this user read it"
+    return refused
 
 
 def locate(layout: Layout, path: Path) -> Path:
@@ -52,7 +72,7 @@ def locate(layout: Layout, path: Path) -> Path:
     Raises:
         SourceError: It is missing, no directory, inside the repository or around it.
     """
-    if not os.path.lexists(path):
+    if not _is_there(path):
         raise SourceError(f"{path} does not exist", kind="source-missing", expected="a SavedModel directory")
     try:
         place = path.resolve(strict=True)
