@@ -162,7 +162,7 @@ def verify(
         error.items = tuple(render.problem(problem) for problem in bad)
     damaged = {problem.path.split("/")[0] for problem in result.findings if not problem.note and not problem.repaired}
     brief = tuple(str(version) for version in result.versions if str(version) in damaged)
-    return Answer(result, render.verify(result), brief, error=error)
+    return Answer(result, render.verify(result, quick=quick), brief, error=error)
 
 
 @command("cleanup")

@@ -67,10 +67,13 @@ def open_journal(layout: Layout) -> Parsed:
     except OSError as error:
         if error.errno in {errno.EACCES, errno.EPERM, errno.EIO}:
             raise
+        is_gone = error.errno == errno.ENOENT
         raise IntegrityError(
-            f"{layout.journal} cannot be read: {error.strerror}",
+            f"{layout.journal} is gone" if is_gone else f"{layout.journal} cannot be read: {error.strerror}",
             kind="journal-missing",
-            hint="put a backup back, or move it away: `modelrepo verify --repair` starts a new one",
+            hint="put a backup back, or "
+            + ("" if is_gone else "move it away: ")
+            + "`modelrepo verify --repair` starts a new one from what is there",
         ) from error
 
 

@@ -103,8 +103,9 @@ def _channel(snapshot: Snapshot, channel: str, back: int) -> Version:
             raise NotFoundError(
                 f"{channel} has no target {back} back",
                 kind="rollback-missing",
-                expected=f"{back} targets beneath the present one",
+                expected=f"{back} target{'' if back == 1 else 's'} beneath the present one",
                 got=max(0, len(stack) - 1),
+                hint="`modelrepo channel list` shows what each channel named before",
             )
         return _number(snapshot, stack[-1 - pops])
     if target is None:
