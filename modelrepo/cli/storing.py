@@ -153,7 +153,7 @@ def verify(
         hint = (
             "`modelrepo verify --repair` mends what can be mended without a guess"
             if mendable
-            else "push a damaged model again; `modelrepo promote REF` points a channel at a sound version"
+            else "`modelrepo rollback` or `promote` leads to a sound version; push a damaged one again, then remove it"
         )
         error = IntegrityError(f"{run.root} is not as it should be: {what}", kind="problems-found", hint=hint)
         if all(problem.kind == "held" for problem in bad):

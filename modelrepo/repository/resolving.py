@@ -69,7 +69,11 @@ def _choice(snapshot: Snapshot) -> str:
 def _digest(snapshot: Snapshot, prefix: str) -> Version:
     found = sorted(version for version in snapshot.present if _digest_of(snapshot, version).startswith(prefix))
     if not found:
-        raise NotFoundError(f"no version has a digest that starts with {prefix}", kind="version-missing")
+        raise NotFoundError(
+            f"no version has a digest that starts with {prefix}",
+            kind="version-missing",
+            hint="`modelrepo show REF` and `modelrepo list --json` say the digests",
+        )
     digests = {_digest_of(snapshot, version) for version in found}
     if len(digests) > 1:
         raise NotFoundError(
