@@ -262,9 +262,12 @@ def status(result: results.Status) -> str:
     """The repository at one glance."""
     free = format_size(result.free)
     lines = [f"{result.repo}: {_count(result.versions, 'version')}, {format_size(result.size)} ({free} free)"]
+    nowhere = "nothing to roll back to"
+    if any(each.kind == "journal-damaged" for each in result.problems):
+        nowhere = "where a rollback would lead cannot be read"
     for channel, target in result.channels.items():
         back = result.rollback_to.get(channel)
-        where = f"rollback leads to {back}" if back else "nothing to roll back to"
+        where = f"rollback leads to {back}" if back else nowhere
         lines.append(f"  {channel} -> {target or 'NOTHING'}  ({where})")
     if not result.channels:
         lines.append("  no channel yet: `modelrepo promote REF` makes `latest`")
@@ -275,11 +278,11 @@ def status(result: results.Status) -> str:
     return page(lines)
 
 
-def verify(result: results.VerifyResult) -> str:
+def verify(result: results.VerifyResult, *, quick: bool = False) -> str:
     """The findings, then one line."""
     lines = [problem(each) for each in result.findings]
-    checked = _count(len(result.versions), "version")
-    lines.append(f"{checked} checked: " + ("all is as it should be" if result.ok else "not as it should be"))
+    checked = _count(len(result.versions), "version") + " checked" + (", no bytes read" if quick else "")
+    lines.append(f"{checked}: " + ("all is as it should be" if result.ok else "not as it should be"))
     return page(lines)
 
 

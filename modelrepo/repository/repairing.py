@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from modelrepo.core.history import fold
 from modelrepo.core.layout import MANIFEST, STATE, Layout
-from modelrepo.core.records import Chain, Damage, Parsed, Record, chain_damage, decode, parse_journal
+from modelrepo.core.records import Chain, Damage, Record, chain_damage, decode, parse_journal
 from modelrepo.errors import IntegrityError, ModelRepoError
 from modelrepo.fs import durable, machine
 from modelrepo.fs.journal import MAX_JOURNAL_BYTES
@@ -90,31 +90,32 @@ def _journal(layout: Layout, timeout: float | None) -> Iterator[Problem]:
     The new one carries the old one's digest, the highest number, the versions that are there, every pin that can be
     read, and where the links lead now. What it cannot carry is each channel's past: there is nothing to roll back to.
     """
-    damage = _damage(_read(layout)[1])
-    if damage is None:
+    if (old := _read(layout)) is not None and _damage(old) is None:
         return
     modes = opening.open_config(layout).modes
     with WriterLock.hold(layout.lock, lock_seconds(timeout), modes.lock) as lock:
-        data, parsed = _read(layout)
-        damage = _damage(parsed)
-        if damage is None:
-            return
-        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        data = _read(layout)
+        kind, detail, digest = "journal-missing", "it was gone", None
         own_directories(layout, modes)
-        aside = layout.set_aside(digest)
-        durable.replace_file(aside, data, modes.state, layout.staging / token("journal"))
+        if data is not None:
+            if (damage := _damage(data)) is None:
+                return
+            kind, digest = "journal-damaged", f"sha256:{hashlib.sha256(data).hexdigest()}"
+            aside = layout.set_aside(digest)
+            durable.replace_file(aside, data, modes.state, layout.staging / token("journal"))
+            detail = f"line {damage.number}: {damage.detail}; set aside as {aside.name}"
         lock.check()
-        lines = _restarted(layout, data, digest)
+        lines = _restarted(layout, data or b"", digest)
         durable.replace_file(layout.journal, lines, modes.state, layout.staging / token("journal"))
-    detail = f"line {damage.number}: {damage.detail}; set aside as {aside.name}, a new one was started"
-    yield Problem(kind="journal-damaged", path=f"{STATE}/{layout.journal.name}", detail=detail)
+    yield Problem(kind=kind, path=f"{STATE}/{layout.journal.name}", detail=f"{detail}; a new one was started")
 
 
-def _read(layout: Layout) -> tuple[bytes, Parsed]:
+def _read(layout: Layout) -> bytes | None:
+    """The journal's bytes; None where there is none."""
     try:
-        data = read_file(layout.journal, MAX_JOURNAL_BYTES)
+        return read_file(layout.journal, MAX_JOURNAL_BYTES)
     except FileNotFoundError:
-        data = b""
+        return None
     except OSError as error:
         if error.errno not in {errno.EINVAL, errno.ELOOP, errno.EFBIG}:
             raise
@@ -123,10 +124,10 @@ def _read(layout: Layout) -> tuple[bytes, Parsed]:
             kind="journal-missing",
             hint="move it out of the way, then repair again",
         ) from error
-    return data, parse_journal(data)
 
 
-def _damage(parsed: Parsed) -> Damage | None:
+def _damage(data: bytes) -> Damage | None:
+    parsed = parse_journal(data)
     return parsed.damage or chain_damage(parsed.lines)
 
 
@@ -139,7 +140,7 @@ def _readable(data: bytes) -> list[Record]:
     return records
 
 
-def _restarted(layout: Layout, data: bytes, digest: str) -> bytes:
+def _restarted(layout: Layout, data: bytes, digest: str | None) -> bytes:
     """The lines of the new journal."""
     records = _readable(data)
     known = fold(records)

@@ -182,7 +182,7 @@ def _journal(snapshot: Snapshot, *, chain: bool) -> Iterator[Problem]:
     elif snapshot.parsed.torn:
         detail = f"{snapshot.parsed.torn} bytes of an unfinished record at its end; the next writing command cuts them"
         yield Problem(kind="journal-torn", path=path, detail=detail)
-    if snapshot.raw.open is not None:
+    if damage is None and snapshot.raw.open is not None:
         record = snapshot.raw.open
         detail = f"a {record.action} (record {record.seq}) was begun and not closed; the next writing command closes it"
         yield Problem(kind="unfinished", path=path, detail=detail)

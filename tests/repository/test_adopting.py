@@ -141,6 +141,8 @@ REFUSED = {
     "ln -sfn canary latest": "latest names another link, canary",
     "ln -sfn v1/variables latest": "latest leads into v1, to 'v1/variables'",
     "mkdir serving; touch serving/x": "serving is a name that modelrepo keeps for itself",
+    "mkdir -p serving/latest; ln -s /etc serving/latest/1": "serving is a name that modelrepo keeps for itself",
+    "ln -s v1 serving": "serving is a name that modelrepo keeps for itself",
     "mkdir v3": "v3 is not a SavedModel",
     "head -c 100 /dev/zero | tr '\\0' '\\377' > v1/saved_model.pb": "v1: this is not a SavedModel",
     ": > v1/saved_model.pb": "v1: this is not a SavedModel",
@@ -264,10 +266,12 @@ def test_a_repository_that_lost_its_state_is_adopted_with_all_that_its_manifests
     filled.push(model("four"), load=False, message="the fourth", labels={"team": "ads"})
     filled.promote("v4")
     raw = (filled.root / "v4" / "manifest.json").read_bytes()
+    view = filled.root / "serving" / "latest"
+    inode = view.stat().st_ino
     shutil.rmtree(filled.root / ".modelrepo")
-    shutil.rmtree(filled.root / "serving")
     result = filled.init(adopt=True)
     assert len(result.adopted) == 4
+    assert (view.stat().st_ino, os.listdir(view)) == (inode, ["4"]), "what a server polls is never taken away"
     assert (filled.root / "v4" / "manifest.json").read_bytes() == raw
     assert (filled.show("v4").message, filled.show("v4").adopted) == ("the fourth", False)
     assert filled.verify().findings == ()

@@ -209,7 +209,10 @@ def test_a_missing_journal_is_started_anew_knowing_all_numbers(
 ) -> None:
     (lived.root / "v9").mkdir()
     layout.journal.unlink()
-    lived.verify(repair=True)
+    with pytest.raises(IntegrityError, match="is gone"):
+        lived.verify()
+    assert ("journal-missing", ".modelrepo/journal.jsonl") in found(lived.verify(repair=True))
+    assert not list(layout.state.glob("journal-*.damaged"))
     assert str(lived.push(model("new"), load=False).version) == "v10"
     assert [str(version) for version in lived.cleanup(**ageless).removed] == ["v10"]
 
