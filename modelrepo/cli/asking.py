@@ -150,4 +150,5 @@ def serving_configuration(
             hint="promote a version first; a server that is given this configuration serves nothing any more",
         )
         notes = ()
-    return Answer(result, result.config.rstrip("\n"), tuple(result.models), notes, error)
+    text = result.config.rstrip("\n")
+    return Answer(result, text, tuple(text.splitlines()), notes, error)

@@ -154,13 +154,15 @@ def versions(rows: Sequence[results.VersionSummary]) -> str:
         )
         for row in rows
     ]
-    return table(("VERSION", "PUSHED (UTC)", "SIZE", "CHANNELS", "LOAD", "ABOUT"), cells, right=(2,), whole=(0, 1, 2))
+    state = "DELETED (UTC)" if rows[0].removed_at is not None else "CHANNELS"
+    whole = (0, 1, 2, 3) if rows[0].removed_at is not None else (0, 1, 2)
+    return table(("VERSION", "PUSHED (UTC)", "SIZE", state, "LOAD", "ABOUT"), cells, right=(2,), whole=whole)
 
 
 def _state(row: results.VersionSummary) -> str:
     if row.removed_at is not None:
-        return f"deleted {_time(row.removed_at)}"
-    return ",".join((*row.channels, *(("pinned",) if row.pinned else ())))
+        return _time(row.removed_at)
+    return ", ".join((*row.channels, *(("pinned",) if row.pinned else ())))
 
 
 def details(result: results.VersionDetails) -> str:
@@ -298,7 +300,7 @@ def unseen_notes(count: int | None) -> tuple[str, ...]:
 
 
 def _unseen(count: int) -> str:
-    return f"{count} process{'' if count == 1 else 'es'} could not be looked at for open files"
+    return f"{count} process{'' if count == 1 else 'es'} could not be looked at for open files; root sees more"
 
 
 def cleanup(result: results.CleanupResult) -> str:
@@ -313,7 +315,7 @@ def cleanup(result: results.CleanupResult) -> str:
         return page(lines)
     lines = []
     for kept in result.kept:
-        lines.append(f"keep    {kept.version}  ({', '.join(kept.reasons)})")
+        lines += hanging(f"keep    {kept.version}  ({', '.join(kept.reasons)})", "")
         for holder in kept.by:
             lines += hanging(holder, " " * len("keep    "))
     lines += [f"delete  {version}" for version in reversed(result.removed)]

@@ -192,5 +192,5 @@ def _result(layout: Layout, found: Sequence[Found], survey: Survey, *, created: 
         repo=str(layout.root),
         created=created,
         adopted=tuple(each.version for each in found),
-        warnings=(_UNREAD,) if survey.unread and found else (),
+        warnings=(*((_UNREAD,) if survey.unread and found else ()), *survey.warnings),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from modelrepo.core.layout import Layout
-from modelrepo.core.refs import Ref, Version
+from modelrepo.core.refs import NumberRef, Ref, Version
 from modelrepo.core.retention import needs
 from modelrepo.errors import ModelRepoError, RefusedError, UnconfirmedError
 from modelrepo.fs import locks
@@ -28,7 +28,12 @@ def remove(layout: Layout, refs: Sequence[Ref], reason: str | None, timeout: flo
     with writing(layout, timeout) as writer:
         snapshot = writer.snapshot()
         planning.require_consistent(snapshot)
-        versions = sorted({snapshot.resolve(ref) for ref in refs})
+        lost, versions = _sorted_out(snapshot, refs)
+        for version in lost:  # there is nothing to delete: the record is the change
+            writer.record_change("remove", version=version, reason=reason)
+            removed.append(version)
+        if not versions:
+            return RemoveResult(removed=tuple(removed), freed=0)
         unseen = _refuse_needed(snapshot, versions)
         freed = sum(snapshot.state.stored[version].size for version in versions)
         for version in versions:
@@ -45,6 +50,14 @@ def remove(layout: Layout, refs: Sequence[Ref], reason: str | None, timeout: flo
     if left:
         raise deleting.bytes_left(removed, trouble, result)
     return result
+
+
+def _sorted_out(snapshot: Snapshot, refs: Sequence[Ref]) -> tuple[list[Version], list[Version]]:
+    """The versions that are gone without a record, and those that are there."""
+    gone = snapshot.state.stored.keys() - snapshot.tree.versions
+    lost = {ref.version for ref in refs if isinstance(ref, NumberRef) and ref.version in gone}
+    there = {snapshot.resolve(ref) for ref in refs if not (isinstance(ref, NumberRef) and ref.version in lost)}
+    return sorted(lost), sorted(there)
 
 
 def _refuse_needed(snapshot: Snapshot, versions: Sequence[Version]) -> int:

@@ -26,6 +26,8 @@ from modelrepo.repository.results import Problem
 from modelrepo.repository.snapshot import Snapshot
 from modelrepo.repository.writing import Writer, lock_seconds, own_directories, token, writing
 
+#: What a new journal cannot carry.
+_LOST = ": where the channels had been before is not known any more, so there is nothing to roll back to"
 #: What a recovery mends, besides what it records.
 _MENDED_BY_RECOVERY = {"view", "journal-torn", "unfinished", "unrecorded", "directory-missing"}
 
@@ -87,8 +89,8 @@ def _modes(snapshot: Snapshot) -> Iterator[Problem]:
 def _journal(layout: Layout, timeout: float | None) -> Iterator[Problem]:
     """Set a damaged journal aside whole and start a new one.
 
-    The new one carries the old one's digest, the highest number, the versions that are there, every pin that can be
-    read, and where the links lead now. What it cannot carry is each channel's past: there is nothing to roll back to.
+    The new one carries the old one's digest, the highest number, the versions that are there, every pin and annotation
+    that can be read, and where the links lead now. What it cannot carry is each channel's past.
     """
     if (old := _read(layout)) is not None and _damage(old) is None:
         return
@@ -107,7 +109,7 @@ def _journal(layout: Layout, timeout: float | None) -> Iterator[Problem]:
         lock.check()
         lines = _restarted(layout, data or b"", digest)
         durable.replace_file(layout.journal, lines, modes.state, layout.staging / token("journal"))
-    yield Problem(kind=kind, path=f"{STATE}/{layout.journal.name}", detail=f"{detail}; a new one was started")
+    yield Problem(kind=kind, path=f"{STATE}/{layout.journal.name}", detail=f"{detail}; a new one was started{_LOST}")
 
 
 def _read(layout: Layout) -> bytes | None:
@@ -181,6 +183,16 @@ def _restarted(layout: Layout, data: bytes, digest: str | None) -> bytes:
         chain.add(action="cleanup", version=version, time=time, recorded_by=actor)
     for version, pin in sorted(known.pins.items()):
         chain.add(action="pin", version=version, reason=pin.reason, time=pin.time, recorded_by=actor)
+    for version, said in sorted(known.annotations.items()):
+        chain.add(
+            action="annotate",
+            version=version,
+            labels=dict(said.labels) or None,
+            metrics=dict(said.metrics) or None,
+            message=said.message,
+            unset=tuple(sorted(said.unset)) or None,
+            recorded_by=actor,
+        )
     for channel, target in tree.channels().items():
         if target is not None:
             chain.add(action="external", channel=channel, to=target, recorded_by=actor)

@@ -51,7 +51,7 @@ def _number(snapshot: Snapshot, version: Version) -> Version:
         raise IntegrityError(
             f"{version} is in the journal, but its directory is gone",
             kind="version-lost",
-            hint="somebody removed it by hand; run `modelrepo verify`",
+            hint=f"put it back from a backup, or `modelrepo remove {version}` records that it is gone",
         )
     raise NotFoundError(
         f"there is no {version}", kind="version-missing", got=_choice(snapshot), hint="`modelrepo list` shows all"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from modelrepo.core.layout import Layout
 from modelrepo.core.modes import Modes
+from modelrepo.core.refs import Version, looks_like_path
 from modelrepo.core.units import format_size
 from modelrepo.errors import BusyError, ModelError, ModelRepoError, SourceError, SystemRefusedError, from_os
 from modelrepo.fs import copying, durable, locks, look, source
@@ -21,6 +22,7 @@ from modelrepo.savedmodel.runner import Inspector
 
 _TRIES = 5
 _BLOCK = 4096
+_NOTHING_TO_FREE = "free some room on that disk; `modelrepo cleanup --dry-run` says why nothing of it can go"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,10 @@ def locate(layout: Layout, path: Path) -> Path:
         SourceError: It is missing, no directory, inside the repository or around it.
     """
     if not _is_there(path):
-        raise SourceError(f"{path} does not exist", kind="source-missing", expected="a SavedModel directory")
+        hint = None
+        if not looks_like_path(str(path)) and Version.from_name(path.name) in reading.take(layout).present:
+            hint = f"{path} is a version that is stored: `modelrepo promote {path}` makes it live"
+        raise SourceError(f"{path} does not exist", kind="source-missing", expected="a SavedModel directory", hint=hint)
     try:
         place = path.resolve(strict=True)
     except (OSError, RuntimeError) as error:
@@ -110,13 +115,14 @@ def require_room(place: Path, listing: source.Listing, snapshot: reading.Snapsho
     names = len(listing.files) + len(listing.directories) + 2
     if need <= free and (free_files == 0 or names <= free_files):
         return
-    freed = "" if snapshot is None else format_size(planning.would_free(snapshot))
+    freed = 0 if snapshot is None else planning.would_free(snapshot)
+    hint = f"`modelrepo cleanup` would free {format_size(freed)}" if freed else _NOTHING_TO_FREE
     raise SystemRefusedError(
         f"there is no room for {format_size(listing.size)} in {place}",
         kind="no-space",
         expected=f"{format_size(need)} and {names} files",
         got=f"{format_size(free)} and {free_files} files",
-        hint=f"`modelrepo cleanup` would free {freed}" if freed else None,
+        hint=hint,
     )
 
 

@@ -17,6 +17,7 @@ from modelrepo import Repository, Version
 from modelrepo.core.layout import Layout
 from modelrepo.errors import BusyError, IntegrityError, ModelRepoError, RefusedError
 from modelrepo.fs import durable
+from modelrepo.fs import look as looking
 from modelrepo.repository import adopting, initializing
 
 Look = Callable[[Path], dict[str, tuple[Any, ...]]]
@@ -368,3 +369,34 @@ def test_an_adopted_tree_can_be_shared_and_repair_opens_what_stands_there_for_th
     repository.verify(repair=True)
     assert (tree / "v1" / "variables").stat().st_mode & 0o7777 == 0o2775
     assert {problem.kind for problem in repository.verify().findings} == {"foreign"}
+
+
+def test_a_file_that_somebody_is_still_writing_is_said(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = looking.file_digest
+
+    def digest(path: Path, *arguments: Any) -> tuple[int, str]:
+        if path.name == "note.txt":
+            with path.open("a") as file:
+                file.write("more")
+        return real(path, *arguments)
+
+    monkeypatch.setattr(looking, "file_digest", digest)
+    with pytest.raises(RefusedError) as caught:
+        Repository(tree).init(adopt=True)
+    assert len(caught.value.items) == 3
+    assert "v1/assets.extra/note.txt changed while it was read" in caught.value.items[0]
+
+
+def test_what_is_left_alone_is_said(tree: Path) -> None:
+    by_hand(tree, "ln -s v2 prod-1; mkdir 3 v03; ln -s /etc Elsewhere")
+    warnings = Repository(tree).init(adopt=True).warnings
+    assert [warning.split()[0] for warning in warnings if "just now" not in warning] == ["prod-1", "3", "v03"]
+    assert "keeps v2" in warnings[0]
+
+
+def test_a_version_that_changed_just_now_is_adopted_with_a_warning(tree: Path) -> None:
+    """All of them did: the test has just made them. One that has its manifest already is not spoken of."""
+    result = Repository(tree).init(adopt=True)
+    assert [warning.split()[0] for warning in result.warnings] == ["v1", "v2", "v10"]
+    by_hand(tree, "rm -r .modelrepo serving")
+    assert Repository(tree).init(adopt=True).warnings == ()
