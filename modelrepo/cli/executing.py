@@ -24,12 +24,15 @@ def execute(
 ) -> Answer:
     """Become CMD while holding a version: MODELREPO_PATH and MODELREPO_VERSION say which.
 
-    Neither cleanup nor remove deletes the version until CMD and all that it started have ended, wherever channels move
-    meanwhile. Exit codes are CMD's own; 125: modelrepo failed, 126: CMD cannot be run, 127: there is no CMD.
+    Neither cleanup nor remove deletes the version until CMD and all that has inherited the lease from it have ended,
+    wherever channels move meanwhile. A program that closes its descriptors for its children, as Python does, passes on
+    the one that MODELREPO_LEASE names.
+
+    Exit codes are CMD's own; 125: modelrepo failed, 126: CMD cannot be run, 127: there is no CMD.
     """
     words = words[1:] if words[0] == "--" else words
     try:
-        if not words:
+        if not words or not words[0]:
             raise RequestError("there is no command to run", kind="command-missing", expected="REF -- CMD")
         _become(run.repository().lease(ref), words)
     except ModelRepoError as error:
@@ -45,8 +48,11 @@ def execute(
 
 def _become(lease: Lease, words: list[str]) -> NoReturn:
     with lease:
-        lease.inherit()
-        own = {"MODELREPO_PATH": str(lease.path), "MODELREPO_VERSION": str(lease.version)}
+        own = {
+            "MODELREPO_PATH": str(lease.path),
+            "MODELREPO_VERSION": str(lease.version),
+            "MODELREPO_LEASE": str(lease.inherit()),
+        }
         # Python ignores these two, and what a process ignores, the program that it becomes ignores too.
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)

@@ -124,9 +124,23 @@ def _run(arguments: list[str]) -> int:
 
 
 def _own(arguments: list[str]) -> list[str]:
-    """The words that are modelrepo's, without those of a command that `exec` runs."""
-    ends = [arguments.index(word) for word in ("--", "exec") if word in arguments]
-    return arguments[: min(ends, default=len(arguments))]
+    """The words that are modelrepo's, without those of a program that `exec` becomes."""
+    own: list[str] = []
+    names = 0
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            break
+        own.append(word)
+        if word in {"--repo", "-r"}:
+            own.append(next(words, ""))
+        elif not word.startswith("-"):
+            names += 1
+            if own[-1] != "exec" and names == 1:
+                return arguments[: arguments.index("--")] if "--" in arguments else arguments
+            if names == 2:  # the REF: what follows is the program's
+                break
+    return own
 
 
 def _invoke(arguments: list[str]) -> object:

@@ -28,6 +28,7 @@ class Stored:
     size: int
     files: int
     pushed: Moment
+    adopted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ class _Fold:
                     record.size or 0,
                     record.files or 0,
                     record.moment,
+                    adopted=record.action == "adopt",
                 )
             case "push-again" if version in self.stored:
                 self.stored[version] = replace(self.stored[version], pushed=record.moment)

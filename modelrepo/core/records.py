@@ -12,12 +12,13 @@ import json
 import re
 import zlib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, FiniteFloat, StringConstraints, ValidationError
 
 from modelrepo.core.formats import first_problem
 from modelrepo.core.moment import Moment
+from modelrepo.core.refs import MAX_NUMBER, is_channel
 from modelrepo.core.values import Actor, Timestamp, Value, VersionField
 
 Phase = Literal["start", "intent", "done", "aborted", "unknown"]
@@ -25,6 +26,20 @@ Action = Literal[
     "push", "push-again", "adopt", "promote", "rollback", "external", "pin", "unpin", "annotate",
     "channel-remove", "remove", "cleanup",
 ]  # fmt: skip
+
+
+def _channel(name: str) -> str:
+    if not is_channel(name):
+        raise ValueError("it is no channel's name")
+    return name
+
+
+#: What paths are made of is checked when it is read: a journal that somebody forged names nothing outside.
+ChannelName = Annotated[str, AfterValidator(_channel)]
+TokenName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
+#: Nothing beyond what can be reckoned with.
+Uptime = Annotated[FiniteFloat, Field(ge=0, le=1e12)]
+Count = Annotated[int, Field(ge=0, le=MAX_NUMBER)]
 
 #: `prev` of the first line.
 NOTHING = "sha256:" + "0" * 64
@@ -73,21 +88,21 @@ class Record(Value):
     seq: int
     time: Timestamp
     boot: str
-    uptime: float
+    uptime: Uptime
     actor: Actor
     phase: Phase
     action: Action | None = None
     intent: int | None = None
-    channel: str | None = None
+    channel: ChannelName | None = None
     origin: VersionField | None = Field(default=None, alias="from")
     to: VersionField | None = None
     version: VersionField | None = None
-    token: str | None = None
+    token: TokenName | None = None
     digest: str | None = None
     manifest_digest: str | None = None
-    size: int | None = None
-    files: int | None = None
-    steps: int | None = None
+    size: Count | None = None
+    files: Count | None = None
+    steps: Count | None = None
     breaking: tuple[str, ...] | None = None
     labels: dict[str, str] | None = None
     metrics: dict[str, FiniteFloat] | None = None
@@ -96,7 +111,7 @@ class Record(Value):
     reason: str | None = None
     recorded_by: Actor | None = None
     recovered: bool | None = None
-    highest: int | None = None
+    highest: Count | None = None
     previous: str | None = None
     prev: str
 

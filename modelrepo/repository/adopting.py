@@ -46,6 +46,7 @@ def adopt(layout: Layout, timeout: float | None, founding: Founding, progress: P
     if not survey.tree.versions:
         initializing.refuse_contents(layout)
     survey.links()
+    survey.numbers()
     _serving(survey)
     found = survey.versions(survey.tree.versions, progress)
     survey.refuse()
@@ -72,12 +73,14 @@ def _later(layout: Layout, timeout: float | None, founding: Founding, progress: 
         for version in sorted(foreign)
         if version.number in spent
     ]
+    survey.numbers()
     found = survey.versions(foreign, progress)
     survey.refuse()
     adopted: list[Found] = []
     for each in found:
         with writing(layout, timeout) as writer:
-            if each.version in writer.state.stored or not each.is_unchanged(layout):
+            there = look.read_tree(layout).versions
+            if each.version in writer.state.stored or each.version not in there or not each.is_unchanged(layout):
                 raise _changed([each.version], _result(layout, adopted, survey, created=False))
             _put_manifest(layout, each)
             writer.record_change("adopt", **_facts(each))
@@ -85,7 +88,10 @@ def _later(layout: Layout, timeout: float | None, founding: Founding, progress: 
     result = _result(layout, adopted, survey, created=False)
     whole = initializing.whole(layout, founding)
     result = result.model_copy(update={"warnings": (*result.warnings, *whole.warnings)})
-    return _settled(layout, timeout, result) if adopted else result
+    absolute = any(
+        link.is_channel and link.version is not None and not link.relative for link in snapshot.tree.links.values()
+    )
+    return _settled(layout, timeout, result) if adopted or absolute else result
 
 
 def _refuse_other_history(layout: Layout) -> None:
@@ -98,8 +104,7 @@ def _refuse_other_history(layout: Layout) -> None:
         parsed = read_journal(layout.journal)
     except FileNotFoundError:
         return
-    own = all(line.record.phase == "start" or line.record.action in {"adopt", "external"} for line in parsed.lines)
-    if not own or parsed.torn or parsed.damage is not None:
+    if not initializing.is_of_adoption(parsed):
         raise IntegrityError(
             f"{layout.config} is gone, but {layout.journal} holds a history",
             kind="config-missing",

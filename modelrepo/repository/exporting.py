@@ -7,6 +7,7 @@ written, all synced → renamed (commit) → directory above synced.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,13 +24,14 @@ from modelrepo.errors import (
     UnconfirmedError,
     from_os,
 )
-from modelrepo.fs import copying, durable, source
+from modelrepo.fs import copying, durable, locks, source
 from modelrepo.repository import leasing, staging
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import ExportResult
 from modelrepo.repository.writing import token
 
 _NAMED = 5
+_PREFIX = "modelrepo-export"
 
 
 def export(layout: Layout, ref: Ref, path: Path) -> ExportResult:
@@ -75,12 +77,10 @@ def export(layout: Layout, ref: Ref, path: Path) -> ExportResult:
 def _goal(layout: Layout, path: Path) -> Path:
     """Where the copy shall stand, without links."""
     place = Path(os.path.realpath(path))
-    if place == layout.root or layout.root in place.parents:
-        raise RefusedError(
-            f"{place} lies inside the repository {layout.root}",
-            kind="inside-repository",
-            hint="export to another place",
-        )
+    for above in (place, *place.parents):
+        if above == layout.root or Layout(above).config.exists():
+            where = f"{place} lies inside the repository {above}"
+            raise RefusedError(where, kind="inside-repository", hint="export to another place, and push it from there")
     if not place.parent.is_dir():
         raise NotFoundError(f"there is no directory {place.parent}", kind="directory-missing", hint="make it first")
     if os.path.lexists(place) and (not place.is_dir() or os.listdir(place)):
@@ -131,24 +131,46 @@ def _damaged(version: Version, what: list[str]) -> IntegrityError:
 @contextlib.contextmanager
 def _beside(place: Path) -> Iterator[Path]:
     """A directory of our own beside the goal, on its file system; gone afterwards, unless it was renamed."""
-    copy = place.with_name(f".{token('modelrepo-export')}")
+    _sweep(place.parent)
+    copy = place.with_name(f".{token(_PREFIX)}")
     try:
         durable.make_directory(copy, None, inherit=False)
     except PermissionError as error:
         refused = from_os(error, "make the copy")
         refused.hint = f"export to a place where this user may write; {place.parent} is none"
         raise refused from error
+    hold = locks.take(copy)  # so that another export does not take it for abandoned
     try:
         yield copy
     finally:
+        if hold is not None:
+            hold.close()
         with contextlib.suppress(FileNotFoundError):
             durable.delete_tree(copy)
+
+
+def _sweep(directory: Path) -> None:
+    """Delete what a killed export left beside its goal: a copy that nobody holds."""
+    for name in os.listdir(directory):
+        if name.startswith(f".{_PREFIX}-"):
+            with contextlib.suppress(OSError):
+                hold = locks.take(directory / name, exclusive=True)
+                if hold is not None:
+                    with hold:
+                        durable.delete_tree(directory / name)
 
 
 def _put(copy: Path, place: Path) -> None:
     try:
         durable.replace_empty_directory(copy, place)
     except OSError as error:
-        if os.path.lexists(copy) and os.path.lexists(place):  # somebody was faster
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:  # somebody was faster
             raise _taken(place) from error
+        if error.errno == errno.EBUSY:
+            raise RefusedError(
+                f"{place} is a mount point, which nothing can replace",
+                kind="not-empty",
+                expected="a missing or empty directory",
+                hint=f"export to a directory in it, such as {place / 'model'}",
+            ) from error
         raise

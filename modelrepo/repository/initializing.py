@@ -13,7 +13,7 @@ from pathlib import Path
 
 from modelrepo.core.layout import STATE, SYSTEM_ENTRIES, Layout
 from modelrepo.core.modes import PRIVATE
-from modelrepo.core.records import Chain
+from modelrepo.core.records import Chain, Parsed
 from modelrepo.core.refs import Version
 from modelrepo.errors import IntegrityError, RefusedError
 from modelrepo.fs import ballast, durable, machine
@@ -141,12 +141,24 @@ def _refuse_history(layout: Layout) -> None:
         parsed = read_journal(layout.journal)
     except FileNotFoundError:
         return
+    if is_of_adoption(parsed) and len(parsed.lines) > 1:
+        raise IntegrityError(
+            f"an adoption of {layout.root} was interrupted, or runs now",
+            kind="config-missing",
+            hint=f"`modelrepo --repo {layout.root} init --adopt` goes on",
+        )
     if len(parsed.lines) != 1 or parsed.torn or parsed.damage is not None:
         raise IntegrityError(
             f"{layout.config} is gone, but {layout.journal} holds a history",
             kind="config-missing",
-            hint="put config.toml back from a backup, or remove the directory if the history is not needed",
+            hint="put config.toml back from a backup; `docs/design.md` lists its keys",
         )
+
+
+def is_of_adoption(parsed: Parsed) -> bool:
+    """Whether a journal says nothing but what an adoption writes."""
+    own = all(line.record.phase == "start" or line.record.action in {"adopt", "external"} for line in parsed.lines)
+    return own and not parsed.torn and parsed.damage is None
 
 
 def _make_parents(path: Path, existing: Path) -> None:

@@ -49,9 +49,14 @@ class Lease:
         """Let go. Closing again does nothing."""
         self._hold.close()
 
-    def inherit(self) -> None:
-        """Let programs that this process starts, or becomes, hold the lease too, until they end."""
+    def inherit(self) -> int:
+        """Let programs that this process starts, or becomes, hold the lease too, until they end.
+
+        Returns:
+            The descriptor that they must not close.
+        """
         self._hold.inherit()
+        return self._hold.descriptor
 
 
 def lease(layout: Layout, ref: Ref) -> Lease:

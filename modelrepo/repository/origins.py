@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ from pathlib import Path
 
 from modelrepo.core.contents import FileEntry
 from modelrepo.core.layout import MANIFEST
-from modelrepo.core.manifest import MAX_MANIFEST_BYTES, Exported, Manifest, parse_manifest
-from modelrepo.errors import IntegrityError, SourceError
+from modelrepo.core.manifest import Exported, Manifest, parse_manifest
+from modelrepo.core.values import check_labels, check_metrics, check_text
+from modelrepo.errors import IntegrityError, ModelRepoError, SourceError, told
 from modelrepo.fs.look import read_file
 from modelrepo.fs.source import Listing
 
 _NAMED = 5
+#: A manifest of the most files that a push takes, with names of usual length.
+_LIMIT = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +74,21 @@ def read(listing: Listing) -> Export | None:
     """
     if listing.manifest is None:
         return None
-    raw = read_file(Path(listing.manifest.real), MAX_MANIFEST_BYTES)
     try:
+        raw = read_file(Path(listing.manifest.real), _LIMIT)
         manifest = parse_manifest(raw, listing.manifest.real)
-    except IntegrityError as error:
-        if error.kind == "newer-format":
+        check_labels(manifest.labels)
+        check_metrics(manifest.metrics)
+        check_text(manifest.message or "", "its message")
+    except (ModelRepoError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EFBIG:
+            raise
+        if isinstance(error, IntegrityError) and error.kind == "newer-format":
             raise
         raise SourceError(
             f"{listing.manifest.real} is no manifest of modelrepo's, which keeps that name for itself",
             kind="source-unstorable",
-            got=error.message,
+            got=told(error, "read it"),
             hint="give it another name, or put it into a directory such as assets.extra/",
         ) from error
     return Export(manifest, raw)

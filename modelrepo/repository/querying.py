@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -106,6 +107,12 @@ def _manifest_of(snapshot: Snapshot, version: Version) -> tuple[Manifest, bytes]
         raw = read_file(path, MAX_MANIFEST_BYTES)
     except FileNotFoundError:
         raise NotFoundError(f"{version} was deleted, and its manifest was not kept", kind="version-removed") from None
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EFBIG}:
+            raise
+        raise IntegrityError(
+            f"{path} is not a manifest: {error.strerror}", kind="manifest-damaged", hint="move it away"
+        ) from error
     return parse_manifest(raw, str(path)), raw
 
 

@@ -38,6 +38,8 @@ def remove(layout: Layout, refs: Sequence[Ref], reason: str | None, timeout: flo
         freed = sum(snapshot.state.stored[version].size for version in versions)
         for version in versions:
             try:
+                snapshot = writer.snapshot()  # each time anew: links are moved by hand, too, and files opened
+                _refuse_needed(snapshot, [version])
                 names.append(_out_of_sight(writer, snapshot, version, reason))
             except ModelRepoError as error:
                 gone = [*removed, version] if isinstance(error, UnconfirmedError) else removed

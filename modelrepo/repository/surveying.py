@@ -18,7 +18,7 @@ from modelrepo import __version__
 from modelrepo.core.contents import FileEntry, content_digest
 from modelrepo.core.layout import MANIFEST, Layout
 from modelrepo.core.manifest import Manifest, Origin
-from modelrepo.core.refs import LATEST, Version
+from modelrepo.core.refs import LATEST, MAX_NUMBER, Version
 from modelrepo.errors import ModelError, RefusedError, SourceError
 from modelrepo.fs import look, machine, source
 from modelrepo.repository import origins
@@ -27,6 +27,8 @@ from modelrepo.savedmodel.report import Report
 from modelrepo.savedmodel.runner import Inspector, default_memory
 
 _NAMED = 20
+#: Numbers made of dates and times, down to nanoseconds, lie below.
+_HIGHEST = MAX_NUMBER - 10**18
 #: Who copies a version by hand needs a moment between two files.
 _SETTLED_SECONDS = 10
 
@@ -97,6 +99,11 @@ class Survey:
             for name in tree.others
             if re.fullmatch(r"[vV]?[0-9]+", name)
         ]
+
+    def numbers(self) -> None:
+        """Check that the highest number leaves room for the next ones."""
+        if self.tree.versions and max(self.tree.versions).number > _HIGHEST:
+            self.problems.append(f"{max(self.tree.versions)}: the number is too high for others to follow: rename it")
 
     def versions(self, versions: Iterable[Version], progress: Progress | None) -> tuple[Found, ...]:
         """Check, read and digest versions; what cannot be adopted is a problem.
@@ -174,7 +181,7 @@ class Survey:
             elif export.manifest.files != files:
                 self.problems.append(f"{version}/{MANIFEST} names other files, or other bytes, than are there")
             else:
-                return Found(version, listing, export.manifest, export.raw)
+                return self._kept(version, listing, export, inspectors)
             return None
         report = self._report(version, inspectors)
         if report is None and not self.unread:
@@ -183,6 +190,18 @@ class Survey:
             self.warnings.append(f"{version} changed just now; what a copy brings later, `modelrepo verify` finds")
         manifest = _written(self.layout, version, listing, files, report)
         return Found(version, listing, manifest, manifest.to_bytes())
+
+    def _kept(
+        self, version: Version, listing: source.Listing, export: origins.Export, inspectors: _Inspectors
+    ) -> Found | None:
+        """A version with the manifest that is there, where that says of the model what reading it says."""
+        report = self._report(version, inspectors)
+        if report is None and not self.unread:
+            return None
+        if report is not None and export.manifest.signatures not in (None, report.served.signatures):
+            self.problems.append(f"{version}/{MANIFEST} tells other signatures than the model has: move it away")
+            return None
+        return Found(version, listing, export.manifest, export.raw)
 
     def _files(self, version: Version, listing: source.Listing, counter: Counter) -> tuple[FileEntry, ...] | None:
         """A version's files with their digests; None where somebody writes to them, or one may not be read."""

@@ -85,14 +85,14 @@ def contents(snapshot: Snapshot, version: Version, *, quick: bool = False) -> li
     top = Found("", 0, mode_of(directory) or 0, "directory")
     return [
         *_files(directory, version, manifest, found, quick=quick),
-        *_open_modes(snapshot, version, manifest, (top, *found.values())),
+        *_open_modes(snapshot, version, (top, *found.values())),
     ]
 
 
-def _open_modes(snapshot: Snapshot, version: Version, manifest: Manifest, found: Sequence[Found]) -> Iterator[Problem]:
+def _open_modes(snapshot: Snapshot, version: Version, found: Sequence[Found]) -> Iterator[Problem]:
     """What others may change; of an adopted version in one note, since adoption leaves modes as they stood."""
     wrong = [problem for problem, _ in wrong_modes(snapshot, version, found)]
-    if wrong and manifest.adopted:
+    if wrong and version in snapshot.state.stored and snapshot.state.stored[version].adopted:
         many = f"{len(wrong)} of its files and directories can be changed: it was adopted as it stood"
         detail = f"{many}; `modelrepo verify --repair` makes them read-only"
         yield Problem(kind="mode", path=str(version), detail=detail, note=True)

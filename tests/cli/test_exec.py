@@ -38,6 +38,7 @@ def test_exit_codes_are_the_commands_own_also_of_signals(run: Run, root: Path) -
         (("LATEST", "--", "true"), 125, "is not a ref"),
         (("v1",), 125, "Missing argument"),
         (("v1", "--"), 125, "there is no command to run"),
+        (("v1", "--", ""), 125, "there is no command to run"),
         (("--frob", "v1", "--", "true"), 125, "No such option"),
         (("v1", "--", "/etc/passwd"), 126, "cannot be run"),
         (("v1", "--", "no-such-program"), 127, "there is no program no-such-program"),
@@ -99,3 +100,16 @@ def test_a_reader_that_went_away_ends_the_command_as_it_would_without_us(root: P
         child.stdout.readline()
         child.stdout.close()
         assert child.wait(60) == -signal.SIGPIPE
+
+
+def test_a_program_passes_the_lease_on_to_its_children_by_the_descriptor_that_it_is_told(run: Run, root: Path) -> None:
+    script = (
+        "import os, subprocess, sys; lease = int(os.environ['MODELREPO_LEASE']);"
+        "subprocess.Popen(['sleep', '60'], pass_fds=[lease], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)"
+    )
+    assert run("-r", root, "exec", "v1", "--", sys.executable, "-c", script).code == 0
+    hold = locks.take(root / "v1", exclusive=True)
+    named = locks.holders(root / "v1")
+    subprocess.run(["pkill", "-f", "^sleep 60$"], check=False)
+    assert hold is None
+    assert ["sleep 60" in name for name in named] == [True]

@@ -330,3 +330,11 @@ def test_the_refused_promote_of_a_push_still_says_what_was_stored(
     assert (done.json["version"], done.json["created"], done.json["promoted"]) == ("v2", True, None)
     assert done.json["error"]["kind"] == "breaking"
     assert json.loads(run("--repo", tmp_path / "r", "path", "latest", "--json").out)["version"] == "v1"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("push", "exec", "--json"), ("push", "-m", "exec", "--bogus", "--json"), ("-r", "exec", "status", "--json")],
+)
+def test_the_word_exec_elsewhere_hides_no_json(run: Callable[..., Any], words: tuple[str, ...]) -> None:
+    assert run(*words).json["error"]["code"] in {2, 10}

@@ -24,7 +24,7 @@ from modelrepo.core.records import (
     line_digest,
     parse_journal,
 )
-from modelrepo.core.refs import MAX_NUMBER, Version
+from modelrepo.core.refs import MAX_NUMBER, Version, is_channel
 from modelrepo.core.values import Actor
 
 NOW = Moment(datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC), "boot", 12.345)
@@ -51,24 +51,47 @@ RECORDS = st.builds(
     phase=st.sampled_from(["start", "intent", "done", "aborted", "unknown"]),
     action=maybe(st.sampled_from(["push", "push-again", "promote", "rollback", "external", "pin", "unpin", "cleanup"])),
     intent=maybe(st.integers(1, 2**63)),
-    channel=maybe(TEXT),
+    channel=maybe(st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True).filter(is_channel)),
     origin=maybe(VERSIONS),
     to=maybe(VERSIONS),
     version=maybe(VERSIONS),
-    token=maybe(TEXT),
+    token=maybe(st.from_regex(r"[a-zA-Z0-9_-]{1,30}", fullmatch=True)),
     digest=maybe(TEXT),
     manifest_digest=maybe(TEXT),
-    size=maybe(st.integers(0, 2**70)),
+    size=maybe(st.integers(0, MAX_NUMBER)),
     files=maybe(st.integers(0, 100_000)),
     steps=maybe(st.integers(1, 100)),
     breaking=maybe(st.lists(TEXT, max_size=3).map(tuple)),
     reason=maybe(TEXT),
     recorded_by=maybe(ACTORS),
     recovered=maybe(st.booleans()),
-    highest=maybe(st.integers(0, 2**63)),
+    highest=maybe(st.integers(0, MAX_NUMBER)),
     previous=maybe(TEXT),
     prev=TEXT,
 )
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("channel", "/etc/cron.d"), ("channel", "../.modelrepo/removed"), ("channel", "serving"), ("channel", "\x1b[2J"),
+        ("token", "../../etc"), ("token", ""), ("token", "a/b"), ("token", "x\n"), ("uptime", 1e300), ("uptime", -1.0),
+        ("uptime", float("nan")), ("size", 10**400), ("size", -1), ("highest", 2**63),
+    ],
+)  # fmt: skip
+def test_a_line_that_names_what_lies_outside_or_cannot_be_reckoned_with_is_no_record(field: str, value: Any) -> None:
+    fields = {
+        "seq": 2,
+        "time": "2026-01-02T03:04:05.000000Z",
+        "boot": "b",
+        "uptime": 1.0,
+        "phase": "done",
+        "prev": NOTHING,
+    }
+    fields |= {"actor": {"user": "u", "uid": 1, "host": "h", "claims": {}}, field: value}
+    body = json.dumps(fields, separators=(",", ":")).encode()
+    with pytest.raises(ValueError, match=field):
+        decode(body[:-1] + b',"crc":"%08x"}\n' % zlib.crc32(body))
 
 
 @given(RECORDS)

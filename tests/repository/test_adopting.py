@@ -18,7 +18,7 @@ from modelrepo.core.layout import Layout
 from modelrepo.errors import BusyError, IntegrityError, ModelRepoError, RefusedError
 from modelrepo.fs import durable
 from modelrepo.fs import look as looking
-from modelrepo.repository import adopting, initializing
+from modelrepo.repository import adopting, initializing, writing
 
 Look = Callable[[Path], dict[str, tuple[Any, ...]]]
 Models = Callable[[str], Path]
@@ -400,3 +400,86 @@ def test_a_version_that_changed_just_now_is_adopted_with_a_warning(tree: Path) -
     assert [warning.split()[0] for warning in result.warnings] == ["v1", "v2", "v10"]
     by_hand(tree, "rm -r .modelrepo serving")
     assert Repository(tree).init(adopt=True).warnings == ()
+
+
+def test_killed_behind_the_commit_the_next_run_finishes_the_links(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(adopting, "_settled", killed)
+    with pytest.raises(KeyboardInterrupt):
+        Repository(tree).init(adopt=True)
+    assert os.readlink(tree / "latest") == str(tree / "v2")
+    monkeypatch.undo()
+    Repository(tree).init(adopt=True)
+    assert os.readlink(tree / "latest") == "v2"
+    assert not [problem for problem in Repository(tree).status().problems if not problem.note]
+
+
+def test_while_an_adoption_is_unfinished_others_are_told_to_go_on_with_it(
+    tree: Path, model: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = durable.replace_file
+
+    def killed(path: Path, *arguments: Any) -> None:
+        if path == Layout(tree).config:
+            raise KeyboardInterrupt
+        real(path, *arguments)
+
+    monkeypatch.setattr(durable, "replace_file", killed)
+    with pytest.raises(KeyboardInterrupt):
+        Repository(tree).init(adopt=True)
+    monkeypatch.undo()
+    for call in (Repository(tree).init, lambda: Repository(tree).push(model("new"), load=False, init=True)):
+        with pytest.raises(IntegrityError) as caught:
+            call()
+        assert "init --adopt" in (caught.value.hint or "")
+    assert len(Repository(tree).init(adopt=True).adopted) == 3
+
+
+def test_a_number_that_leaves_no_room_is_not_adopted(tree: Path) -> None:
+    by_hand(tree, "cp -r v1 v9223372036854775807")
+    with pytest.raises(RefusedError) as caught:
+        Repository(tree).init(adopt=True)
+    assert "too high" in caught.value.items[0]
+
+
+def test_a_manifest_that_tells_other_signatures_than_the_model_has_is_not_believed(tree: Path, samples: Path) -> None:
+    shutil.copytree(samples / "renamed_input", tree / "v11")
+    Repository(tree).init(adopt=True)
+    by_hand(tree, "rm -r .modelrepo serving")
+    manifest = tree / "v11" / "manifest.json"
+    text = manifest.read_text().replace('"pixels"', '"image"')
+    manifest.unlink()
+    manifest.write_text(text)
+    with pytest.raises(RefusedError) as caught:
+        Repository(tree).init(adopt=True)
+    assert "v11/manifest.json tells other signatures" in caught.value.items[0]
+
+
+def test_adopted_exports_are_as_sound_as_any_adopted_version(filled: Repository, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    filled.export("v2", tmp_path / "other" / "v2")
+    other = Repository(tmp_path / "other")
+    other.init(adopt=True)
+    assert other.verify().ok
+
+
+def test_a_directory_that_becomes_a_link_while_the_lock_is_waited_for_is_left_alone(
+    tree: Path, model: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = Repository(tree)
+    repository.init(adopt=True)
+    shutil.copytree(model("twelve"), tree / "v12")
+    real = writing.writing
+
+    def swapping(*arguments: Any) -> Any:
+        os.rename(tree / "v12", tree.parent / "outside")
+        (tree / "v12").symlink_to(tree.parent / "outside")
+        return real(*arguments)
+
+    monkeypatch.setattr(adopting, "writing", swapping)
+    with pytest.raises(BusyError):
+        repository.init(adopt=True)
+    assert not (tree.parent / "outside" / "manifest.json").exists()
+    assert repository.history(limit=1)[0].action != "adopt"

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -311,3 +312,45 @@ def test_content_that_another_number_has_is_refused_unless_that_is_allowed(fille
 def test_what_cannot_be_a_number_is_refused(filled: Repository, model: Models, number: int) -> None:
     with pytest.raises(RequestError):
         filled.push(model("four"), load=False, number=number)
+
+
+def test_a_manifest_may_not_say_what_no_push_could(filled: Repository, elsewhere: Repository, goal: Path) -> None:
+    filled.export("v1", goal)
+    fields = json.loads((goal / "manifest.json").read_bytes())
+    for wrong in ({"message": "x" * 5000}, {"message": "\x1b[2J"}, {"message": "\ud800"}, {"labels": {"a=b": "c"}}):
+        (goal / "manifest.json").write_text(json.dumps({**fields, **wrong}))
+        with pytest.raises(SourceError):
+            elsewhere.push(goal, load=False)
+    assert elsewhere.list() == ()
+
+
+def test_nothing_is_exported_into_another_repository(filled: Repository, elsewhere: Repository) -> None:
+    for place in (elsewhere.root / "v1", elsewhere.root / ".modelrepo" / "trash" / "x"):
+        with pytest.raises(RefusedError) as caught:
+            filled.export("v1", place)
+        assert caught.value.kind == "inside-repository"
+
+
+def test_what_a_killed_export_left_goes_with_the_next_one_unless_somebody_holds_it(
+    filled: Repository, goal: Path, flock: Callable[..., subprocess.Popen[str]]
+) -> None:
+    for name in (".modelrepo-export-dead", ".modelrepo-export-held"):
+        (goal.parent / name).mkdir()
+        (goal.parent / name / "saved_model.pb").touch()
+    flock(goal.parent / ".modelrepo-export-held")
+    filled.export("v1", goal)
+    assert beside(goal) == [".modelrepo-export-held"]
+
+
+def test_an_empty_mount_point_is_told_from_what_holds_something(filled: Repository, goal: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount")
+    goal.mkdir()
+    call = f"exec {sys.executable} -m modelrepo -r {filled.root} export v1 {goal}"
+    words = ["unshare", "-m", "sh", "-c", f"mount -t tmpfs none {goal} && {call}"]
+    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=60)
+    if "mount:" in done.stderr:
+        pytest.skip(f"nothing can be mounted here: {done.stderr}")
+    assert done.returncode == 4
+    assert "is a mount point" in done.stderr
+    assert beside(goal) == []

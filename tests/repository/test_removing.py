@@ -168,3 +168,24 @@ def test_a_lost_version_and_one_that_is_there_go_together(filled: Repository) ->
     shutil.rmtree(filled.root / "v2")
     assert filled.remove(["v3", "v2"]).removed == (Version(2), Version(3))
     assert [str(row.version) for row in filled.list()] == ["v1"]
+
+
+def test_what_is_needed_while_others_are_being_removed_stays(
+    filled: Repository, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody moves latest by hand to the last of them when the first is gone."""
+    real = durable.rename_new
+
+    def rename(old: Path, new: Path) -> None:
+        real(old, new)
+        if old == layout.version(Version(1)):
+            (filled.root / "latest").symlink_to("v2")
+
+    monkeypatch.setattr(durable, "rename_new", rename)
+    with pytest.raises(RefusedError) as caught:
+        filled.remove(["v1", "v2"])
+    assert caught.value.partial.removed == (Version(1),)
+    assert filled.path("latest").version == Version(2)
+    monkeypatch.undo()
+    filled.cleanup()
+    assert filled.verify().ok
