@@ -76,7 +76,8 @@ RECORDS = st.builds(
     [
         ("channel", "/etc/cron.d"), ("channel", "../.modelrepo/removed"), ("channel", "serving"),
         ("channel", "\x1b[2J"), ("token", "../../etc"), ("token", ""), ("token", "a/b"), ("token", "x\n"),
-        ("uptime", 1e300), ("uptime", -1.0), ("uptime", float("nan")), ("size", 10**400), ("size", -1), ("highest", 2**63),
+        ("uptime", 1e300), ("uptime", -1.0), ("uptime", float("nan")), ("size", 10**400), ("size", -1),
+        ("highest", 2**63),
     ],
 )  # fmt: skip
 def test_a_line_that_names_what_lies_outside_or_cannot_be_reckoned_with_is_no_record(field: str, value: Any) -> None:
