@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
-from modelrepo.cli import completion, exits, render
+from modelrepo.cli import completion, differences, exits, render
 from modelrepo.cli.answers import Answer, Answers
 from modelrepo.cli.app import Run, command
 from modelrepo.cli.options import MemoryOption, RefArgument, TimeoutOption, pairs
 from modelrepo.cli.several import RootsArgument, several
 from modelrepo.core.refs import looks_like_path
 from modelrepo.core.units import parse_duration, parse_size, parse_time
-from modelrepo.errors import IntegrityError, NoRepositoryError, NotFoundError, RequestError
+from modelrepo.errors import IntegrityError, NoRepositoryError, NotFoundError, RefusedError, RequestError
 from modelrepo.repository import Repository
 
 LimitOption = Annotated[int | None, typer.Option("--limit", metavar="N", help="At most N.")]
@@ -53,18 +55,53 @@ def inspect(
     load_memory: MemoryOption = None,
 ) -> Answer:
     """Say what a SavedModel offers: signatures, tags, ops."""
-    try:
+    with _meaning(target):
         result = run.repository().inspect(
             target,
             load=load,
             load_timeout=parse_duration(load_timeout),
             load_memory=None if load_memory is None else parse_size(load_memory),
         )
-    except (NotFoundError, NoRepositoryError, RequestError) as error:
-        if not looks_like_path(target) and os.path.isdir(target):
-            error.hint = f"did you mean ./{target}?"
-        raise
     return Answer(result, render.inspection(result), tuple(result.signatures))
+
+
+@contextlib.contextmanager
+def _meaning(*targets: str) -> Iterator[None]:
+    """Where a ref is not there, but a directory of that name is, ask whether that was meant."""
+    try:
+        yield
+    except (NotFoundError, NoRepositoryError, RequestError) as error:
+        for target in targets:
+            if not looks_like_path(target) and os.path.isdir(target):
+                error.hint = f"did you mean ./{target}?"
+        raise
+
+
+@command("diff")
+def diff(
+    run: Run,
+    before: Annotated[
+        str,
+        typer.Argument(metavar="A", help="What callers know: a version, or ./export.", autocompletion=completion.refs),
+    ],
+    after: Annotated[
+        str, typer.Argument(metavar="B", help="What they would get: likewise.", autocompletion=completion.refs)
+    ],
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit with 4 where B breaks callers of A, or nobody can tell.")
+    ] = False,
+) -> Answer:
+    """Say what changes from one model to another: for callers, and on disk."""
+    with _meaning(before, after):
+        result = run.repository().diff(before, after)
+    breaking = result.signatures.breaking if result.signatures is not None else ()
+    error = None
+    if exit_code and (breaking or result.signatures is None):
+        many = f"{len(breaking)} breaking change{'s' if len(breaking) > 1 else ''}"
+        what = "breaks callers of" if breaking else "could not be compared with"
+        kind = "breaking" if breaking else "not-compared"
+        error = RefusedError(f"{after} {what} {before}", kind=kind, got=many if breaking else None)
+    return Answer(result, differences.diff(result), tuple(change.text for change in breaking), result.warnings, error)
 
 
 @command("history")

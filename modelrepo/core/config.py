@@ -134,8 +134,8 @@ def parse_config(data: bytes, where: str) -> Config:
         IntegrityError: They cannot be read, hold an unknown key or a wrong value, or are of a newer format.
     """
     hint = (
-        "correct it by hand: format = 1; [retention] keep_last, keep_rollback, min_age, grace; [gates] breaking, require_load; "
-        "[access] shared; [storage] network_fs"
+        "correct it by hand: format = 1; [retention] keep_last, keep_rollback, min_age, grace; "
+        "[gates] breaking, require_load; [access] shared; [storage] network_fs"
     )
     try:
         fields = tomllib.loads(data.decode())

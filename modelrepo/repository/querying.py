@@ -64,7 +64,7 @@ def _summary(snapshot: Snapshot, version: Version) -> VersionSummary:
         "removed_at": snapshot.state.removed.get(version),
     }
     try:
-        manifest = _manifest_of(snapshot, version)[0]
+        manifest = manifest_of(snapshot, version)[0]
     except (ModelRepoError, OSError) as error:
         return VersionSummary(
             digest=stored.digest if stored else "",
@@ -92,7 +92,7 @@ def _summary(snapshot: Snapshot, version: Version) -> VersionSummary:
     )
 
 
-def _manifest_of(snapshot: Snapshot, version: Version) -> tuple[Manifest, bytes]:
+def manifest_of(snapshot: Snapshot, version: Version) -> tuple[Manifest, bytes]:
     """A version's manifest and its raw bytes, also where the version was deleted.
 
     Raises:
@@ -115,7 +115,7 @@ def show(layout: Layout, ref: Ref) -> VersionDetails:
     gone = isinstance(ref, NumberRef) and ref.version in snapshot.state.removed
     version = ref.version if gone and isinstance(ref, NumberRef) else snapshot.resolve(ref)
     try:
-        manifest, raw = _manifest_of(snapshot, version)
+        manifest, raw = manifest_of(snapshot, version)
     except IntegrityError:
         if gone or version in reading.take(layout).present:
             raise
@@ -190,14 +190,7 @@ def inspect(layout: Layout, argument: str, load: Limits | None) -> Inspection:
     else:
         version = reading.take(layout).resolve(parse_ref(argument))
         place = layout.version(version)
-    if not place.exists():
-        raise SourceError(f"{argument} does not exist", kind="source-missing", expected="a SavedModel directory")
-    if not place.is_dir() or not any((place / name).is_file() for name in source.MODEL_FILES):
-        raise SourceError(
-            f"{argument} is not a SavedModel",
-            kind="not-a-savedmodel",
-            expected="a directory with one of " + ", ".join(source.MODEL_FILES),
-        )
+    require_model(place, argument)
     memory = load.memory if load is not None and load.memory is not None else default_memory(_size(place))
     with Inspector(memory=memory, seconds=load.seconds if load is not None else LOAD_SECONDS) as inspector:
         report = inspector.read(place)
@@ -219,6 +212,22 @@ def inspect(layout: Layout, argument: str, load: Limits | None) -> Inspection:
             error.partial = found
             raise
     return found.model_copy(update={"load": "passed", "loaded_by": loaded.tensorflow_version})
+
+
+def require_model(place: Path, argument: str) -> None:
+    """Refuse what is no directory with a SavedModel.
+
+    Raises:
+        SourceError: It is missing, or something else.
+    """
+    if not place.exists():
+        raise SourceError(f"{argument} does not exist", kind="source-missing", expected="a SavedModel directory")
+    if not place.is_dir() or not any((place / name).is_file() for name in source.MODEL_FILES):
+        raise SourceError(
+            f"{argument} is not a SavedModel",
+            kind="not-a-savedmodel",
+            expected="a directory with one of " + ", ".join(source.MODEL_FILES),
+        )
 
 
 def _size(place: Path) -> int:

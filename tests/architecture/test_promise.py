@@ -31,6 +31,7 @@ COMMANDS = [
     "list",
     "show",
     "inspect",
+    "diff",
     "history",
     "status",
     "path",

@@ -75,6 +75,7 @@ CHANGE = fields(
 MOVE = fields(
     channel=is_a(str), from_=or_null(is_version), to=is_version, changed=is_a(bool), breaking=or_null(each(CHANGE))
 )
+FILE = fields(path=is_a(str), from_=or_null(is_a(int)), to=or_null(is_a(int)))
 ACTOR = fields(user=is_a(str), uid=is_a(int), host=is_a(str), claims=is_a(dict))
 PROBLEM = fields(kind=is_a(str), path=is_a(str), detail=is_a(str), repaired=is_a(bool))
 CHANNELS = lambda value: isinstance(value, dict) and all(map(or_null(is_version), value.values()))  # noqa: E731
@@ -136,6 +137,15 @@ DOCUMENTS: dict[tuple[str, ...], Callable[[Any], bool]] = {
         ops=is_a(dict),
         findings=or_null(each(is_a(str))),
         load=or_null(is_a(str)),
+    ),
+    ("diff", "v1", "./exports/two"): fields(
+        from_=fields(path=is_a(str), version=is_version),
+        to=fields(path=is_a(str), version=lambda value: value is None),
+        signatures=fields(breaking=each(CHANGE), compatible=each(CHANGE)),
+        files=fields(added=each(FILE), removed=each(FILE), changed=each(FILE)),
+        size=fields(from_=is_a(int), to=is_a(int)),
+        ops=is_a(dict),
+        warnings=each(is_a(str)),
     ),
     ("promote", "v3"): MOVE,
     ("promote", "v3", "--dry-run"): MOVE,
@@ -203,7 +213,9 @@ def test_every_command_answers_with_the_promised_fields(
     if "--at" in words:
         words = (*words[:-1], Repository(root).history(limit=1)[0].time.isoformat())
     done = run("--repo", root, words[0], *words[1:], "--json")
-    hidden = r"modelrepo: warning: (\d+ process(es)? could not be looked at for open|TensorFlow has not loaded v\d+).*\n"
+    hidden = (
+        r"modelrepo: warning: (\d+ process(es)? could not be looked at for open|TensorFlow has not loaded v\d+).*\n"
+    )
     assert (done.code, re.sub(hidden, "", done.err)) == (0, "")
     assert test(done.json)
 

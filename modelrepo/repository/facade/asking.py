@@ -13,7 +13,7 @@ from modelrepo.repository.leasing import Lease
 
 
 class Asking(Rooted):
-    """`list`, `show`, `inspect`, `history`, `channels`, `status`, `path`, `lease`, `serving_config`."""
+    """`list`, `show`, `inspect`, `diff`, `history`, `channels`, `status`, `path`, `lease`, `serving_config`."""
 
     def show(self, ref: str | Version) -> results.VersionDetails:
         """One version: its manifest and its state, also after it was deleted."""
@@ -42,6 +42,26 @@ class Asking(Rooted):
         with border("inspect the model"):
             limits = querying.Limits(seconds(load_timeout), memory(load_memory))
             return querying.inspect(self._layout, target, limits if load else None)
+
+    def diff(self, before: str | Version, after: str | Version) -> results.DiffResult:
+        """Compare two models: what changes for callers, and on disk. Nothing is loaded.
+
+        Args:
+            before: A ref, also of a version that was deleted, or a path: with a `/`, or `.` or `..`.
+            after: Likewise.
+
+        Returns:
+            What changes; where something could not be read, it is None and `warnings` says why.
+
+        Raises:
+            NotFoundError: There is no such version.
+            SourceError: A path is no SavedModel.
+            ModelError: A path, or a version whose manifest has no signatures, cannot be read.
+        """
+        from modelrepo.repository import comparing
+
+        with border("compare the models"):
+            return comparing.diff(self._layout, str(before), str(after))
 
     def history(self, *, channel: str | None = None, limit: int | None = None) -> tuple[results.HistoryEntry, ...]:
         """What happened, the latest first.

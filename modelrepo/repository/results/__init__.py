@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from modelrepo.repository.results.asking import (
     Channel,
+    DiffResult,
     HistoryAt,
     HistoryEntry,
     Inspection,
@@ -30,6 +31,7 @@ __all__ = [
     "Channel",
     "ChannelRemoval",
     "CleanupResult",
+    "DiffResult",
     "ExportResult",
     "HistoryAt",
     "HistoryEntry",

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from modelrepo.core.manifest import Manifest
-from modelrepo.core.signatures import Signature
+from modelrepo.core.signatures import Comparison, Signature
 from modelrepo.core.values import Actor, Timestamp, Value, VersionField
 from modelrepo.repository.results.storing import Problem
 
@@ -74,6 +74,64 @@ class Inspection(Value):
     findings: tuple[str, ...] | None = None
     load: Literal["passed"] | None = None
     loaded_by: str | None = None
+
+
+class Compared(Value):
+    """One of two models that were compared.
+
+    Attributes:
+        path: Where it is; None where it was deleted.
+        version: Which version it is; None for a path.
+    """
+
+    path: str | None
+    version: VersionField | None
+
+
+class Numbers(Value):
+    """A number before and after (`from` and `to` in JSON)."""
+
+    before: int = Field(serialization_alias="from")
+    after: int = Field(serialization_alias="to")
+
+
+class FileChange(Value):
+    """A file that differs: its sizes before and after (`from` and `to` in JSON), None where it is not there."""
+
+    path: str
+    before: int | None = Field(serialization_alias="from")
+    after: int | None = Field(serialization_alias="to")
+
+
+class FileChanges(Value):
+    """The files that differ."""
+
+    added: tuple[FileChange, ...]
+    removed: tuple[FileChange, ...]
+    changed: tuple[FileChange, ...]
+
+
+class DiffResult(Value):
+    """What changes from one model to another.
+
+    Attributes:
+        before: The one that callers know (`from` in JSON).
+        after: The one that they would get (`to` in JSON).
+        signatures: What changes for callers; None where the contracts could not be compared.
+        files: What differs on disk.
+        size: Bytes of all files.
+        ops: How often each op stands in the meta graphs for serving, where that differs; None where they could not be
+            read.
+        warnings: What was not compared, and why.
+    """
+
+    before: Compared = Field(serialization_alias="from")
+    after: Compared = Field(serialization_alias="to")
+    signatures: Comparison | None
+    files: FileChanges
+    size: Numbers
+    ops: dict[str, Numbers] | None
+    warnings: tuple[str, ...] = ()
 
 
 class HistoryEntry(Value):
