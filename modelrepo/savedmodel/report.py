@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from modelrepo.core.signatures import Signature
 from modelrepo.core.values import Value
 
@@ -50,7 +52,15 @@ class Loaded(Value):
     Attributes:
         tensorflow_version: Which TensorFlow loaded it.
         seconds: How long the load took, without TensorFlow's own import.
+        golden: How many golden requests were answered right; None where there were none.
+        untried: Why signatures were not tried with zeros.
+        signature: Of a prediction, which signature ran.
+        outputs: Of a prediction, what it gave, as JSON has it.
     """
 
     tensorflow_version: str
     seconds: float
+    golden: int | None = None
+    untried: tuple[str, ...] = ()
+    signature: str | None = None
+    outputs: dict[str, Any] | None = None

@@ -3,7 +3,8 @@
 It talks with its parent in JSON lines: requests on standard input, answers on what was standard output (models and
 TensorFlow may print what they like; that goes to standard error). `{"do": "read", "path": …}` reads the model without
 loading it, with TensorFlow's own protocol buffers, which can be imported without TensorFlow itself.
-`{"do": "load", "path": …, "tags": […]}` loads it with the Session loader, as TensorFlow Serving does.
+`{"do": "load", "path": …, "tags": […]}` loads it with the Session loader, as TensorFlow Serving does, and then runs
+what else the request names (`running.Trial`). `{"do": "requests", "path": …}` looks at a file of golden requests.
 An answer is `{"ok": …}` or `{"error": …, "kind": …}`.
 """
 
@@ -21,7 +22,7 @@ import types
 from collections import Counter
 from typing import Any, TextIO
 
-from modelrepo.savedmodel import cage
+from modelrepo.savedmodel import arrays, cage, requests
 
 _INIT_OP = "__saved_model_init_op"
 _MESSAGE_LIMIT = 4000
@@ -51,6 +52,8 @@ def main() -> None:
         answer: dict[str, Any]
         try:
             answer = {"ok": _ACTIONS[request["do"]](request)}
+        except arrays.Refusal as refusal:
+            answer = refusal.answer()
         except _RefusedError as refused:
             answer = {"error": str(refused)[:_MESSAGE_LIMIT], "kind": refused.kind}
         except MemoryError:
@@ -235,15 +238,20 @@ def _fingerprint(path: str, protos: _Protos) -> dict[str, str] | None:
 
 def _load(request: dict[str, Any]) -> dict[str, Any]:
     tensorflow = _tensorflow()
+    from modelrepo.savedmodel import running
+
+    trial = running.Trial.of(request)
     started = time.monotonic()
     v1 = tensorflow.compat.v1
     options = v1.ConfigProto(allow_soft_placement=True)
     with tensorflow.Graph().as_default(), v1.Session(config=options) as session:
-        v1.saved_model.loader.load(session, request["tags"], request["path"])
-    return {"tensorflow_version": tensorflow.__version__, "seconds": round(time.monotonic() - started, 3)}
+        graph = v1.saved_model.loader.load(session, request["tags"], request["path"])
+        seconds = round(time.monotonic() - started, 3)
+        ran = running.Runner(tensorflow, session, graph).run(trial)
+    return {"tensorflow_version": tensorflow.__version__, "seconds": seconds, **ran}
 
 
-_ACTIONS = {"warm": _warm, "read": _read, "load": _load}
+_ACTIONS = {"warm": _warm, "read": _read, "load": _load, "requests": requests.check}
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
