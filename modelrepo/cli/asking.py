@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import sys
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -14,6 +16,7 @@ from modelrepo.cli.answers import Answer, Answers
 from modelrepo.cli.app import Run, command
 from modelrepo.cli.options import MemoryOption, RefArgument, TimeoutOption, pairs
 from modelrepo.cli.several import RootsArgument, several
+from modelrepo.core.contents import MAX_REQUEST_BYTES
 from modelrepo.core.refs import looks_like_path
 from modelrepo.core.units import parse_duration, parse_size, parse_time
 from modelrepo.errors import IntegrityError, NoRepositoryError, NotFoundError, RefusedError, RequestError
@@ -102,6 +105,36 @@ def diff(
         kind = "breaking" if breaking else "not-compared"
         error = RefusedError(f"{after} {what} {before}", kind=kind, got=many if breaking else None)
     return Answer(result, differences.diff(result), tuple(change.text for change in breaking), result.warnings, error)
+
+
+@command("predict")
+def predict(
+    run: Run,
+    ref: RefArgument,
+    inputs: Annotated[
+        str, typer.Option("--input", metavar="FILE", help="The inputs, as JSON or .npz; - for standard input.")
+    ],
+    signature: Annotated[
+        str | None, typer.Option("--signature", metavar="S", help="Which signature (serving_default, or the only one).")
+    ] = None,
+    load_timeout: TimeoutOption = "5m",
+    load_memory: MemoryOption = None,
+) -> Answer:
+    """Call one signature of a version once, and print its outputs as JSON."""
+    result = run.repository().predict(
+        ref,
+        _standard_input() if inputs == "-" else inputs,
+        signature=signature,
+        load_timeout=parse_duration(load_timeout),
+        load_memory=None if load_memory is None else parse_size(load_memory),
+    )
+    text = json.dumps(result.model_dump(mode="json"), ensure_ascii=True, allow_nan=False)
+    return Answer(result, text, (str(result.version),))
+
+
+def _standard_input() -> bytes:
+    """All of it, but not more than one byte over what is taken."""
+    return b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_REQUEST_BYTES + 1)
 
 
 @command("history")

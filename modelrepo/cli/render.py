@@ -65,6 +65,8 @@ def push(result: results.PushResult, *, asked: bool = False) -> str:
     lines = [f"pushed {result.version}: {facts}" if result.created else f"{result.version} has this content: {facts}"]
     loaded = "TensorFlow loaded it" if result.load == "passed" else "TensorFlow did not load it (--no-load)"
     names = ", ".join(result.signatures) if result.signatures else "none read"
+    if result.golden is not None and result.load == "passed" and result.created:
+        loaded += f", {_count(result.golden.requests, 'golden request')} answered right"
     lines.append(f"  {loaded}; signatures: {names}")
     if result.promoted is not None:
         return f"{page(lines)}\n{move(result.promoted, 'promoted')}"
@@ -76,7 +78,8 @@ def push(result: results.PushResult, *, asked: bool = False) -> str:
 def export(result: results.ExportResult) -> str:
     """One line."""
     facts = f"{_count(result.files, 'file')}, {format_size(result.size)}"
-    return printable(f"exported {result.version} to {result.path}: {facts}")
+    beside = f"; golden requests: {result.golden}" if result.golden is not None else ""
+    return printable(f"exported {result.version} to {result.path}: {facts}{beside}")
 
 
 def move(result: results.MoveResult, verb: str, *, dry_run: bool = False) -> str:
@@ -178,6 +181,8 @@ def details(result: results.VersionDetails) -> str:
         f"load:       {result.load}" + (f" (TensorFlow {result.loaded_by})" if result.loaded_by else ""),
         f"written by: TensorFlow {result.tensorflow_version or 'unknown'}",
     ]
+    if result.golden is not None:
+        lines.append(f"golden:     {_count(result.golden.requests, 'request')}, {result.golden.digest}")
     if result.pinned:
         lines.append("pinned:     yes")
     if result.message:
@@ -210,6 +215,8 @@ def inspection(result: results.Inspection) -> str:
     ]
     if result.load is not None:
         lines.append(f"load:       {result.load} (TensorFlow {result.loaded_by})")
+    if result.golden is not None:
+        lines.append(f"golden:     {_count(result.golden, 'request')} answered right")
     lines += _signatures(result.signatures)
     count = sum(result.ops.values())
     lines.append(f"ops:        {count} of {_count(len(result.ops), 'kind')}; --json lists them")

@@ -86,6 +86,14 @@ def push(
     no_load: Annotated[bool, typer.Option("--no-load", help="Do not let TensorFlow load it first.")] = False,
     load_timeout: TimeoutOption = "5m",
     load_memory: MemoryOption = None,
+    golden: Annotated[
+        str | None,
+        typer.Option("--golden", metavar="FILE", help="Requests and right answers, JSON or .npz, that it must give."),
+    ] = None,
+    smoke: Annotated[
+        bool,
+        typer.Option("--smoke", help="Call every signature with zeros or empty strings; finite outputs must come."),
+    ] = False,
     follow_links: Annotated[
         bool, typer.Option("--follow-links", help="Store what symbolic links inside SOURCE name.")
     ] = False,
@@ -126,6 +134,8 @@ def push(
         reason=reason,
         init=init_first,
         number=number,
+        golden=golden,
+        smoke=smoke,
         **arguments,
     )
     return Answer(outcome, render.push(outcome, asked=promote), (str(outcome.version),), outcome.warnings, error)
@@ -139,7 +149,7 @@ def export(
 ) -> Answer:
     """Copy a version out: verified, with its manifest. A push of the copy checks it, and records where it came from."""
     result, error = attempt(run.repository().export, results.ExportResult, ref, directory)
-    return Answer(result, render.export(result), (str(result.version),), error=error)
+    return Answer(result, render.export(result), (str(result.version),), result.warnings, error)
 
 
 @command("verify")

@@ -59,6 +59,15 @@ class Layout:
         return self.state / "removed"
 
     @property
+    def golden(self) -> Path:
+        """Golden requests, by digest; made with the first."""
+        return self.state / "golden"
+
+    def golden_file(self, digest: str, kind: str) -> Path:
+        """One file of golden requests."""
+        return self.golden / f"{digest.removeprefix('sha256:')}.{kind}"
+
+    @property
     def staging(self) -> Path:
         """Versions and views being built."""
         return self.state / "staging"

@@ -52,6 +52,22 @@ class Origin(Value):
     exported: Exported | None = None
 
 
+class Golden(Value):
+    """The golden requests that a version carries: kept in the repository, not among its files.
+
+    Attributes:
+        digest: Of the file: `sha256:` and 64 hex digits of its bytes.
+        format: How it is written; the file's name ends so.
+        size: Its bytes.
+        requests: How many requests it holds.
+    """
+
+    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    format: Literal["json", "npz"]
+    size: int
+    requests: int
+
+
 class Manifest(Value):
     """One version.
 
@@ -75,6 +91,7 @@ class Manifest(Value):
         fingerprint: TensorFlow's own fingerprint of it, numbers as decimal text; None where it has none.
         load: Whether TensorFlow's Session loader, which TensorFlow Serving uses, has loaded it at push.
         loaded_by: Which TensorFlow loaded it.
+        golden: Its golden requests; where `load` is `passed`, it answered them right at push. None where it has none.
         modelrepo_version: Which modelrepo wrote this.
     """
 
@@ -97,6 +114,7 @@ class Manifest(Value):
     fingerprint: dict[str, str] | None = None
     load: Literal["passed", "skipped"] = "skipped"
     loaded_by: str | None = None
+    golden: Golden | None = None
     modelrepo_version: str = Field(default="")
 
     @model_validator(mode="after")

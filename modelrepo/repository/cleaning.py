@@ -14,7 +14,7 @@ from modelrepo.core.refs import Version
 from modelrepo.core.retention import LEASED, UNDELETABLE
 from modelrepo.errors import ModelRepoError, SystemRefusedError, UnconfirmedError, from_os
 from modelrepo.fs import locks
-from modelrepo.repository import deleting, planning
+from modelrepo.repository import deleting, golden, planning
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import CleanupResult, Kept, Problem
 from modelrepo.repository.snapshot import Snapshot
@@ -69,8 +69,16 @@ def cleanup(layout: Layout, rules: dict[str, object], *, dry_run: bool, timeout:
     except ModelRepoError as error:
         error.partial = run.result()
         raise
+    _sweep(layout, max(first, LOCK_SECONDS), run)
     run.complain()
     return run.result()
+
+
+def _sweep(layout: Layout, timeout: float, run: _Run) -> None:
+    """Delete golden requests that no version carries any more."""
+    if golden.files(layout):
+        with writing(layout, timeout) as writer:
+            golden.sweep(writer, run.trouble)
 
 
 def _go(layout: Layout, version: Version, retention: Retention, timeout: float, run: _Run) -> None:

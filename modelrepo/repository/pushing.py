@@ -20,13 +20,14 @@ from modelrepo.core.manifest import Manifest, Origin
 from modelrepo.core.refs import MAX_NUMBER, NumberRef, Version
 from modelrepo.errors import IntegrityError, ModelRepoError, RefusedError, UnconfirmedError, from_os, told
 from modelrepo.fs import copying, durable, look, machine, source
-from modelrepo.repository import initializing, moving, origins, staging, verifying
+from modelrepo.repository import golden, initializing, moving, origins, staging, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.border import border
 from modelrepo.repository.results import PushResult
 from modelrepo.repository.writing import Writer, check_file_system, lock_seconds, writing
 from modelrepo.savedmodel.report import Loaded, Report
 from modelrepo.savedmodel.runner import Inspector, default_memory
+from modelrepo.savedmodel.trial import Trial
 
 #: A foreign name this far above all others is refused, not followed.
 _GAP = 1_000_000
@@ -48,6 +49,8 @@ class Options:
         promotion: The move to make after, or None.
         init: Make the repository if there is none.
         number: The version's number; None for the next.
+        golden: The bytes of a file of golden requests that it shall carry.
+        smoke: Whether to call every signature with zeros or empty strings.
     """
 
     message: str | None = None
@@ -61,6 +64,8 @@ class Options:
     promotion: moving.Request | None = None
     init: bool = False
     number: int | None = None
+    golden: bytes | None = None
+    smoke: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,7 @@ class _Staged:
     loaded: Loaded | None
     warnings: tuple[str, ...]
     export: origins.Export | None
+    golden: golden.Kept | None
 
 
 def push(layout: Layout, path: Path, options: Options, timeout: float | None) -> PushResult:
@@ -99,18 +105,36 @@ def push(layout: Layout, path: Path, options: Options, timeout: float | None) ->
         staging.staging(layout, snapshot.config.modes) as (directory, name),
         Inspector(memory=memory, seconds=options.load_seconds) as inspector,
     ):
+        kept, notes = _golden(inspector, options, place, snapshot, export)
         if options.load:
             inspector.warm()
         files = copying.copy(listing, directory, snapshot.config.modes)
         staging.look_again(place, listing, options.links)
         if export is not None:
             export.require(files, place)
-        report, loaded, warnings = staging.inspect(inspector, directory, load=options.load)
-        staged = _Staged(directory, name, listing, files, report, loaded, warnings, export)
+        trial = Trial(golden=kept.data if kept is not None else None, smoke=options.smoke)
+        report, loaded, warnings = staging.inspect(inspector, directory, load=options.load, trial=trial)
+        staged = _Staged(directory, name, listing, files, report, loaded, (*notes, *warnings), export, kept)
         result = _commit(layout, staged, place, options, timeout)
     if options.promotion is None:
         return result
     return _promoted(layout, result, options.promotion, timeout)
+
+
+def _golden(
+    inspector: Inspector, options: Options, place: Path, snapshot: reading.Snapshot, export: origins.Export | None
+) -> tuple[golden.Kept | None, tuple[str, ...]]:
+    """The golden requests that the version shall carry, and what somebody should know of them."""
+    data, notes = options.golden, []
+    if data is None and export is not None and export.manifest.golden is not None:
+        data = golden.found_beside(place, snapshot, export.manifest)
+        if data is None:
+            notes.append(f"its golden requests were not found: {golden.beside(place, export.manifest.golden)}")
+    if data is None:
+        return None, tuple(notes)
+    if not options.load:
+        notes.append("its golden requests are kept, but were not run (--no-load)")
+    return golden.take(inspector, data), tuple(notes)
 
 
 def _commit(layout: Layout, staged: _Staged, place: Path, options: Options, timeout: float | None) -> PushResult:
@@ -224,6 +248,7 @@ def _write_manifest(
         fingerprint=report.fingerprint if report else None,
         load="passed" if loaded else "skipped",
         loaded_by=loaded.tensorflow_version if loaded else None,
+        golden=staged.golden.facts if staged.golden else None,
         modelrepo_version=__version__,
     )
     raw = manifest.to_bytes()
@@ -237,6 +262,8 @@ def _push_again(writer: Writer, version: Version, staged: _Staged, options: Opti
     manifest = writer.snapshot().manifest(version)
     writer.record_change("push-again", version=version, digest=manifest.digest)
     ignored = [word for word in ("message", "labels", "metrics") if getattr(options, word)]
+    if staged.golden is not None and manifest.golden != staged.golden.facts:
+        ignored.append("golden requests")
     if ignored:
         warnings.append(f"{version} has this content already; not stored of this push: {', '.join(ignored)}")
     result = _result(manifest, warnings, created=False)
@@ -245,6 +272,8 @@ def _push_again(writer: Writer, version: Version, staged: _Staged, options: Opti
 
 def _rename(writer: Writer, staged: _Staged, manifest: Manifest, raw: bytes, warnings: list[str]) -> PushResult:
     version, target = manifest.version, writer.layout.version(manifest.version)
+    if staged.golden is not None:
+        golden.store(writer, staged.golden)
     intent = writer.record(
         "intent",
         "push",
@@ -293,6 +322,7 @@ def _result(manifest: Manifest, warnings: list[str], *, created: bool) -> PushRe
         files=len(manifest.files),
         signatures=manifest.signatures,
         load=manifest.load,
+        golden=manifest.golden,
         warnings=tuple(warnings),
     )
 

@@ -16,7 +16,7 @@ from modelrepo.core.serving import model_name, server_config
 from modelrepo.errors import IntegrityError, ModelRepoError, NotFoundError, RequestError, SourceError, told
 from modelrepo.fs import source
 from modelrepo.fs.look import read_file, room
-from modelrepo.repository import routing, verifying
+from modelrepo.repository import golden, routing, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import (
     Inspection,
@@ -29,6 +29,7 @@ from modelrepo.repository.results import (
 )
 from modelrepo.repository.snapshot import Snapshot
 from modelrepo.savedmodel.runner import LOAD_SECONDS, Inspector, default_memory
+from modelrepo.savedmodel.trial import Trial
 
 
 def summaries(
@@ -177,19 +178,22 @@ class Limits:
 
 
 def inspect(layout: Layout, argument: str, load: Limits | None) -> Inspection:
-    """Read a SavedModel, and load it if asked.
+    """Read a SavedModel, and load it if asked; a version then answers its golden requests, too.
 
     Args:
         layout: The repository; it need not exist where a path is inspected.
         argument: A path (with a `/`, or `.` or `..`) or a ref.
         load: The limits within which TensorFlow must load it; None where it is only read.
     """
-    version = None
+    version, requests = None, None
     if looks_like_path(argument):
         place = Path(os.path.realpath(argument))
     else:
-        version = reading.take(layout).resolve(parse_ref(argument))
+        snapshot = reading.take(layout)
+        version = snapshot.resolve(parse_ref(argument))
         place = layout.version(version)
+        if load is not None:
+            requests = golden.load(snapshot, snapshot.manifest(version))
     require_model(place, argument)
     memory = load.memory if load is not None and load.memory is not None else default_memory(_size(place))
     with Inspector(memory=memory, seconds=load.seconds if load is not None else LOAD_SECONDS) as inspector:
@@ -207,11 +211,11 @@ def inspect(layout: Layout, argument: str, load: Limits | None) -> Inspection:
         if load is None:
             return found
         try:
-            loaded = inspector.load(place, graph.tags)
+            loaded = inspector.load(place, graph.tags, Trial(golden=requests))
         except ModelRepoError as error:
             error.partial = found
             raise
-    return found.model_copy(update={"load": "passed", "loaded_by": loaded.tensorflow_version})
+    return found.model_copy(update={"load": "passed", "loaded_by": loaded.tensorflow_version, "golden": loaded.golden})
 
 
 def require_model(place: Path, argument: str) -> None:

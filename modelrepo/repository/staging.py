@@ -18,6 +18,7 @@ from modelrepo.repository import snapshot as reading
 from modelrepo.repository.writing import token
 from modelrepo.savedmodel.report import SERVE, Loaded, Report
 from modelrepo.savedmodel.runner import Inspector
+from modelrepo.savedmodel.trial import NOTHING, Trial
 
 _TRIES = 5
 _BLOCK = 4096
@@ -144,13 +145,14 @@ def look_again(place: Path, listing: source.Listing, links: Links) -> None:
 
 
 def inspect(
-    inspector: Inspector, directory: Path, *, load: bool
+    inspector: Inspector, directory: Path, *, load: bool, trial: Trial = NOTHING
 ) -> tuple[Report | None, Loaded | None, tuple[str, ...]]:
-    """Read a staged model, and load it if asked; return also what somebody should know.
+    """Read a staged model, and load and try it if asked; return also what somebody should know.
 
     Raises:
         SourceError: It does not parse.
-        ModelError: TensorFlow could not load it, or it changed its own files meanwhile.
+        ModelError: TensorFlow could not load it, it failed the trial, or it changed its own files meanwhile.
+        RequestError: The trial does not fit it.
     """
     try:
         report = inspector.read(directory)
@@ -167,11 +169,12 @@ def inspect(
     if not load:
         return report, None, tuple(warnings)
     before = copying.stamps(directory)
-    loaded = inspector.load(directory, report.served.tags)
+    loaded = inspector.load(directory, report.served.tags, trial)
     if copying.stamps(directory) != before:
         raise ModelError(
             "the model changed its own files while it was loaded",
             kind="model-writes",
             hint="a model that writes files is a program; look at its ops with `modelrepo inspect --json PATH`",
         )
+    warnings += [f"not tried with zeros: {why}" for why in loaded.untried]
     return report, loaded, tuple(warnings)

@@ -61,7 +61,7 @@ def parse_golden(data: bytes) -> Golden:
         raise malformed("the document holds no requests", "an array `requests` with at least one entry")
     shared = _signature("the document", document)
     requests = tuple(_request(number, entry, shared) for number, entry in enumerate(entries, 1))
-    tolerance = document.get("tolerance", {})
+    tolerance: Any = document.get("tolerance", {})
     _require_keys("`tolerance`", tolerance, {"absolute", "relative"})
     return Golden(requests, _allowed(tolerance, "absolute", ABSOLUTE), _allowed(tolerance, "relative", RELATIVE))
 
@@ -74,8 +74,8 @@ def parse_inputs(data: bytes) -> Request:
     """
     if data.startswith(_ZIP):
         arrays = _arrays(data)
-        inputs = {name.removeprefix("inputs/"): array for name, array in arrays.items() if name.startswith("inputs/")}
-        return Request(inputs or arrays)
+        named = {name.removeprefix("inputs/"): array for name, array in arrays.items() if name.startswith("inputs/")}
+        return Request(named or arrays)
     document = _json(data)
     if not isinstance(document, dict):
         raise malformed("the document is not an object", "an object of inputs", _kind(document))

@@ -32,6 +32,7 @@ COMMANDS = [
     "show",
     "inspect",
     "diff",
+    "predict",
     "history",
     "status",
     "path",

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 from modelrepo.core.refs import Version, parse_channel
 from modelrepo.repository import results
-from modelrepo.repository.border import LOAD_TIMEOUT, border, counted, memory, parsed, seconds
+from modelrepo.repository.border import (
+    LOAD_TIMEOUT,
+    border,
+    counted,
+    memory,
+    parsed,
+    place,
+    seconds,
+)
 from modelrepo.repository.facade.rooted import Rooted
 from modelrepo.repository.leasing import Lease
 
 
 class Asking(Rooted):
-    """`list`, `show`, `inspect`, `diff`, `history`, `channels`, `status`, `path`, `lease`, `serving_config`."""
+    """`list`, `show`, `inspect`, `diff`, `predict`, `history`, `channels`, `status`, `path`, `lease`, and the rest."""
 
     def show(self, ref: str | Version) -> results.VersionDetails:
         """One version: its manifest and its state, also after it was deleted."""
@@ -29,13 +40,14 @@ class Asking(Rooted):
 
         Args:
             target: A ref, or a path: with a `/`, or `.` or `..`.
-            load: Load it too.
+            load: Load it too; a version then answers its golden requests.
             load_timeout: How long that may take.
             load_memory: Bytes of memory that may take.
 
         Raises:
             SourceError: It is no SavedModel.
-            ModelError: TensorFlow could not load it; `error.partial` holds what was read.
+            ModelError: TensorFlow could not load it, or an answer was wrong; `error.partial` holds what was read.
+            IntegrityError: Its golden requests are gone or damaged.
         """
         from modelrepo.repository import querying
 
@@ -62,6 +74,36 @@ class Asking(Rooted):
 
         with border("compare the models"):
             return comparing.diff(self._layout, str(before), str(after))
+
+    def predict(
+        self,
+        ref: str | Version,
+        inputs: str | os.PathLike[str] | bytes | Mapping[str, Any],
+        *,
+        signature: str | None = None,
+        load_timeout: timedelta = LOAD_TIMEOUT,
+        load_memory: int | None = None,
+    ) -> results.Prediction:
+        """Call one signature of a version once, in a child process: a look, not a server.
+
+        Args:
+            ref: Which version; it is leased meanwhile.
+            inputs: Nested lists by key; or a file of them, JSON or `.npz` (docs/golden.md): its path or its bytes.
+            signature: Which signature; None for `serving_default`, or the only one.
+            load_timeout: How long load and call may take.
+            load_memory: Bytes of memory they may take (Linux).
+
+        Raises:
+            NotFoundError: There is no such version or signature.
+            RequestError: The inputs do not fit; the error names the input, what was expected and what was given.
+            ModelError: TensorFlow could not load or run it.
+        """
+        from modelrepo.repository import predicting, querying
+
+        with border("predict"):
+            given = Path(place(inputs, "the input")) if isinstance(inputs, str | os.PathLike) else inputs
+            limits = querying.Limits(seconds(load_timeout), memory(load_memory))
+            return predicting.predict(self._layout, parsed(ref), predicting.inputs(given), signature, limits)
 
     def history(self, *, channel: str | None = None, limit: int | None = None) -> tuple[results.HistoryEntry, ...]:
         """What happened, the latest first.

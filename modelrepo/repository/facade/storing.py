@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -76,6 +77,8 @@ class Storing(Rooted):
         reason: str | None = None,
         init: bool = False,
         number: int | None = None,
+        golden: str | os.PathLike[str] | None = None,
+        smoke: bool = False,
     ) -> results.PushResult:
         """Take in a SavedModel as the next version.
 
@@ -99,19 +102,26 @@ class Storing(Rooted):
             init: Make the repository first, if there is none.
             number: Its number, above every one that was ever used here, so that hosts agree on numbers; None for the
                 next.
+            golden: A file of requests and right answers, JSON or `.npz` (docs/golden.md): run behind the load, kept
+                with the version. Of an export, the file beside it where this is None.
+            smoke: Call every signature with zeros or empty strings; what comes must be finite.
 
         Returns:
             The version that has the content; `created` is False where it was there before.
 
         Raises:
             SourceError: It is no SavedModel, cannot be stored, or changed while it was read.
-            ModelError: TensorFlow could not load it.
+            ModelError: TensorFlow could not load it, or it answered a golden request wrong.
+            RequestError: The golden requests are none, or do not fit the model.
             SystemRefusedError: There is no room, or no permission.
             RefusedError: The number is spent. Or it was stored, but not promoted: then `error.partial` is the result.
             IntegrityError: It is an export (see `export`) whose files are not what its manifest says.
         """
+        from modelrepo.repository import golden as requests
         from modelrepo.repository import pushing, staging
 
+        if smoke and not load:
+            raise RequestError("smoke tries a model that is loaded", kind="options-exclude", got="smoke without load")
         promotion = None
         if promote:
             promotion = Request(parse_channel(channel), said(reason), allow_breaking, automatic=True)
@@ -127,8 +137,12 @@ class Storing(Rooted):
             promotion=promotion,
             init=init,
             number=numbered(number),
+            smoke=smoke,
         )
         with border("push"):
+            if golden is not None:
+                data = requests.read_requests(Path(place(golden, "the golden file")))
+                options = dataclasses.replace(options, golden=data)
             return pushing.push(self._layout, Path(place(source, "the source")), options, self._timeout)
 
     def export(self, ref: str | Version, path: str | os.PathLike[str]) -> results.ExportResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -62,6 +62,7 @@ class Inspection(Value):
         findings: What a scan found; None because nobody scanned.
         load: Whether TensorFlow has loaded it just now; None where that was not asked.
         loaded_by: Which TensorFlow loaded it.
+        golden: How many golden requests it has just answered right; None where it was not loaded, or has none.
     """
 
     path: str
@@ -74,6 +75,22 @@ class Inspection(Value):
     findings: tuple[str, ...] | None = None
     load: Literal["passed"] | None = None
     loaded_by: str | None = None
+    golden: int | None = None
+
+
+class Prediction(Value):
+    """What one call of a signature gave.
+
+    Attributes:
+        version: Of which version.
+        signature: Which one.
+        outputs: Values by key, nested lists as the shapes say: numbers that JSON has no words for as `"NaN"`,
+            `"Infinity"` and `"-Infinity"`, bytes that are no UTF-8 as `{"b64": …}`.
+    """
+
+    version: VersionField
+    signature: str
+    outputs: dict[str, Any]
 
 
 class Compared(Value):
