@@ -9,7 +9,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -87,8 +87,33 @@ def parse_inputs(data: bytes) -> Request:
 
 def check(request: dict[str, Any]) -> dict[str, Any]:
     """Answer the parent whether a file holds requests and answers, and how many."""
-    with open(request["path"], "rb") as file:
-        return {"requests": len(parse_golden(file.read()).requests)}
+    return {"requests": len(parse_golden(_bytes(request["path"])).requests)}
+
+
+def _bytes(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What to run, read before the model is loaded: what the model then does to the files changes nothing."""
+
+    golden: Golden | None
+    smoke: bool
+    inputs: Request | None
+    signature: str | None
+
+    @classmethod
+    def of(cls, request: Mapping[str, Any]) -> Trial:
+        """Read what the parent wants."""
+        golden, inputs = request.get("golden"), request.get("inputs")
+        return cls(
+            parse_golden(_bytes(golden)) if golden else None,
+            bool(request.get("smoke")),
+            parse_inputs(_bytes(inputs)) if inputs else None,
+            request.get("signature"),
+        )
 
 
 def _json(data: bytes) -> Any:
@@ -141,9 +166,9 @@ def _require_keys(where: str, document: Any, known: set[str]) -> None:
 
 def _arrays(data: bytes) -> dict[str, Any]:
     """The arrays of an archive; nothing in it is ever unpickled."""
-    import numpy as np
-
     try:
+        import numpy as np
+
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
         if unpacked > _MOST_UNPACKED:
@@ -152,6 +177,8 @@ def _arrays(data: bytes) -> dict[str, Any]:
             return {str(name): archive[name] for name in archive.files}
     except (Refusal, MemoryError):
         raise
+    except ImportError:
+        raise malformed("an .npz archive cannot be read without numpy, which comes with TensorFlow", "JSON") from None
     except Exception as error:  # noqa: BLE001 - zipfile's, zlib's and numpy's errors have no common base
         raise malformed(f"the .npz archive cannot be read: {str(error)[:TEXT]}", "arrays of plain values") from None
 

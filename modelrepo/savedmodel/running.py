@@ -7,44 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from modelrepo.savedmodel.arrays import Refusal, dtype_name, malformed, to_array, to_json
-from modelrepo.savedmodel.requests import DEFAULT, Golden, Request, parse_golden, parse_inputs
+from modelrepo.savedmodel.requests import DEFAULT, Golden, Trial
 
 _INIT_OP = "__saved_model_init_op"
 #: Types that nobody can send.
 _HANDLES = {"resource", "variant"}
 _TEXT = 1000
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What to run, read before the model is loaded: what the model then does to the files changes nothing."""
-
-    golden: Golden | None
-    smoke: bool
-    inputs: Request | None
-    signature: str | None
-
-    @classmethod
-    def of(cls, request: Mapping[str, Any]) -> Trial:
-        """Read what the parent wants."""
-        golden, inputs = request.get("golden"), request.get("inputs")
-        return cls(
-            parse_golden(_bytes(golden)) if golden else None,
-            bool(request.get("smoke")),
-            parse_inputs(_bytes(inputs)) if inputs else None,
-            request.get("signature"),
-        )
-
-
-def _bytes(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
 
 
 class Runner:

@@ -4,7 +4,7 @@ It talks with its parent in JSON lines: requests on standard input, answers on w
 TensorFlow may print what they like; that goes to standard error). `{"do": "read", "path": …}` reads the model without
 loading it, with TensorFlow's own protocol buffers, which can be imported without TensorFlow itself.
 `{"do": "load", "path": …, "tags": […]}` loads it with the Session loader, as TensorFlow Serving does, and then runs
-what else the request names (`running.Trial`). `{"do": "requests", "path": …}` looks at a file of golden requests.
+what else the request names (`requests.Trial`). `{"do": "requests", "path": …}` looks at a file of golden requests.
 An answer is `{"ok": …}` or `{"error": …, "kind": …}`.
 """
 
@@ -237,10 +237,10 @@ def _fingerprint(path: str, protos: _Protos) -> dict[str, str] | None:
 
 
 def _load(request: dict[str, Any]) -> dict[str, Any]:
+    trial = requests.Trial.of(request)
     tensorflow = _tensorflow()
-    from modelrepo.savedmodel import running
+    from modelrepo.savedmodel import running  # needs numpy, which comes with TensorFlow
 
-    trial = running.Trial.of(request)
     started = time.monotonic()
     v1 = tensorflow.compat.v1
     options = v1.ConfigProto(allow_soft_placement=True)
