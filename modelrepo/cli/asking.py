@@ -100,10 +100,10 @@ def diff(
     breaking = result.signatures.breaking if result.signatures is not None else ()
     error = None
     if exit_code and (breaking or result.signatures is None):
-        many = f"{len(breaking)} breaking change{'s' if len(breaking) > 1 else ''}"
-        what = "breaks callers of" if breaking else "could not be compared with"
-        kind = "breaking" if breaking else "not-compared"
-        error = RefusedError(f"{after} {what} {before}", kind=kind, got=many if breaking else None)
+        error = RefusedError(f"{after} could not be compared with {before}", kind="not-compared")
+        if breaking:
+            many = f"{len(breaking)} breaking change{'s' if len(breaking) > 1 else ''}"
+            error = RefusedError(f"{after} breaks callers of {before}", kind="breaking", got=many)
     return Answer(result, differences.diff(result), tuple(change.text for change in breaking), result.warnings, error)
 
 

@@ -40,3 +40,18 @@ def test_diff_asks_whether_a_directory_was_meant(run: Run, contracts: Path, tmp_
     (tmp_path / "export").mkdir()
     done = run("--repo", contracts, "diff", "v1", "export")
     assert (done.code, "did you mean ./export?" in done.err) == (3, True)
+
+
+@pytest.mark.tensorflow
+def test_a_wrong_answer_is_exit_6_and_says_which(run: Run, samples: Path, tmp_path: Path) -> None:
+    request = '{"requests": [{"inputs": {"x": [[1, 2, 3]]}, "outputs": {"y": [[4.5]]}}]}'
+    (tmp_path / "golden.json").write_text(request)
+    words = ("--repo", tmp_path / "r", "push", "--init", samples / "tf1_linear", "--golden", "golden.json")
+    done = run(*words)
+    assert (done.code, done.out) == (6, "")
+    assert "golden request 1 (signature `serving_default`): output `y`[0,0] differs by 0.25" in done.err
+    assert "  expected: 4.5\n  got: 4.75" in done.err
+    (tmp_path / "golden.json").write_text(request.replace("4.5", "4.75"))
+    done = run(*words)
+    assert (done.code, done.err) == (0, "")
+    assert "TensorFlow loaded it, 1 golden request answered right; signatures: serving_default" in done.out

@@ -31,7 +31,7 @@ def test_numbers_come_back_as_they_were(array: Any) -> None:
 
 @given(st.lists(st.binary(max_size=8), max_size=5))
 def test_strings_come_back_as_they_were(texts: list[bytes]) -> None:
-    array = np.empty(len(texts), OBJECT)
+    array: Any = np.empty(len(texts), OBJECT)
     array[:] = texts
     text = json.dumps(to_json(array, "it"))
     assert to_array(json.loads(text), OBJECT, "it").tolist() == texts

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelrepo.savedmodel import requests
-from modelrepo.savedmodel.requests import Refusal, parse_golden, parse_inputs
+from modelrepo.savedmodel.arrays import Refusal
+from modelrepo.savedmodel.requests import parse_golden, parse_inputs
 
 
 def archive(**arrays: Any) -> bytes:

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.tensorflow
 MAKE = """
 import sys
 from pathlib import Path
+import numpy
 import tensorflow as tf
 v1 = tf.compat.v1
 top = Path(sys.argv[1])
@@ -55,7 +56,7 @@ def many():
     truth = v1.placeholder(tf.bool, [None], name="truth")
     return {
         "text": ({"text": text}, {"same": tf.identity(text), "raw": tf.constant([b"\\xff", b"ok", b"z\\0"])}, {}),
-        "number": ({"number": number, "factor": factor}, {"product": number * factor}, {"factor": __import__("numpy").int64(3)}),
+        "number": ({"number": number, "factor": factor}, {"product": number * factor}, {"factor": numpy.int64(3)}),
         "anything": ({"anything": anything}, {"shape": tf.shape(anything), "log": tf.math.log(anything + 1)}, {}),
         "sparse": ({"sparse": sparse}, {"values": tf.identity(sparse.values)}, {}),
         "kinds": ({"half": half, "wave": wave, "truth": truth},
