@@ -62,6 +62,7 @@ def cleanup(layout: Layout, rules: dict[str, object], *, dry_run: bool, timeout:
         for version in run.proposal.going:
             # The first lock was asked for politely; what was begun is waited for.
             _go(layout, version, retention, max(first, LOCK_SECONDS), run)
+        _sweep(layout, max(first, LOCK_SECONDS), run)
     except OSError as error:
         raised = from_os(error, "clean up")
         raised.partial = run.result()
@@ -69,7 +70,6 @@ def cleanup(layout: Layout, rules: dict[str, object], *, dry_run: bool, timeout:
     except ModelRepoError as error:
         error.partial = run.result()
         raise
-    _sweep(layout, max(first, LOCK_SECONDS), run)
     run.complain()
     return run.result()
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from modelrepo.core import modes
 from modelrepo.core.contents import MAX_REQUEST_BYTES
-from modelrepo.core.layout import STATE, Layout
+from modelrepo.core.layout import Layout
 from modelrepo.core.manifest import Golden, Manifest
 from modelrepo.core.refs import Version
 from modelrepo.errors import IntegrityError, ModelRepoError, RequestError, from_os
@@ -161,10 +161,10 @@ def problems(snapshot: Snapshot, version: Version, manifest: Manifest, *, quick:
 
 
 def files(layout: Layout) -> list[Path]:
-    """All golden files; none where one may not look."""
+    """All golden files; none where one may not look, or where a link leads elsewhere."""
     try:
-        return sorted(layout.golden.iterdir())
-    except (FileNotFoundError, PermissionError):
+        return [] if layout.golden.is_symlink() else sorted(filter(layout.is_golden, layout.golden.iterdir()))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return []
 
 
@@ -175,12 +175,8 @@ def sweep(writer: Writer, trouble: list[ModelRepoError]) -> None:
         writer: Who holds the lock.
         trouble: Where to note what could not be deleted.
     """
-    directory = writer.layout.golden
-    try:
-        names = set(os.listdir(directory))
-    except FileNotFoundError:
-        return
-    if not names:
+    found = files(writer.layout)
+    if not found:
         return
     snapshot = writer.snapshot()
     try:
@@ -188,17 +184,18 @@ def sweep(writer: Writer, trouble: list[ModelRepoError]) -> None:
     except IntegrityError:
         return
     named = {
-        writer.layout.golden_file(manifest.golden.digest, manifest.golden.format).name
+        writer.layout.golden_file(manifest.golden.digest, manifest.golden.format)
         for manifest in manifests
         if manifest.golden is not None
     }
     writer.lock.check()
-    for name in sorted(names - named):
-        try:
-            durable.remove_file(directory / name)
-        except OSError as error:
-            trouble.append(from_os(error, f"delete {STATE}/{directory.name}/{name}"))
-    durable.sync_directory(directory)
+    for path in found:
+        if path not in named:
+            try:
+                durable.remove_file(path)
+            except OSError as error:
+                trouble.append(from_os(error, f"delete {path}"))
+    durable.sync_directory(writer.layout.golden)
 
 
 def beside(place: Path, facts: Golden) -> Path:

@@ -22,7 +22,7 @@ import types
 from collections import Counter
 from typing import Any, TextIO
 
-from modelrepo.savedmodel import arrays, cage, requests
+from modelrepo.savedmodel import arrays, cage
 
 _INIT_OP = "__saved_model_init_op"
 _MESSAGE_LIMIT = 4000
@@ -237,6 +237,8 @@ def _fingerprint(path: str, protos: _Protos) -> dict[str, str] | None:
 
 
 def _load(request: dict[str, Any]) -> dict[str, Any]:
+    from modelrepo.savedmodel import requests  # a mere reading need not wait for it
+
     trial = requests.Trial.of(request)
     tensorflow = _tensorflow()
     from modelrepo.savedmodel import running  # needs numpy, which comes with TensorFlow
@@ -251,7 +253,14 @@ def _load(request: dict[str, Any]) -> dict[str, Any]:
     return {"tensorflow_version": tensorflow.__version__, "seconds": seconds, **ran}
 
 
-_ACTIONS = {"warm": _warm, "read": _read, "load": _load, "requests": requests.check}
+def _requests(request: dict[str, Any]) -> dict[str, Any]:
+    """Look at a file of golden requests."""
+    from modelrepo.savedmodel import requests
+
+    return requests.check(request)
+
+
+_ACTIONS = {"warm": _warm, "read": _read, "load": _load, "requests": _requests}
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):

@@ -16,7 +16,7 @@ import pytest
 
 from modelrepo import Repository, Version
 from modelrepo.core.layout import Layout
-from modelrepo.errors import IntegrityError, ModelError, NotFoundError, RefusedError, RequestError
+from modelrepo.errors import IntegrityError, ModelError, ModelRepoError, NotFoundError, RefusedError, RequestError
 
 Models = Callable[[str], Path]
 Write = Callable[..., Path]
@@ -306,3 +306,25 @@ def test_what_are_no_inputs_is_refused(repository: Repository, samples: Path, gi
 def test_a_version_that_is_not_there_cannot_be_called(filled: Repository) -> None:
     with pytest.raises(NotFoundError):
         filled.predict("v9", {"x": [[1, 2, 3]]})
+
+
+def test_what_is_not_a_golden_file_or_lies_behind_a_link_is_left_alone(
+    repository: Repository, layout: Layout, model: Models, write: Write, tmp_path: Path
+) -> None:
+    repository.push(model("one"), load=False, golden=write(RIGHT))
+    (layout.golden / "notes.txt").write_text("mine")
+    stray = layout.golden / f"{'a' * 64}.json"
+    stray.write_text("nobody's")
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(layout.golden, elsewhere)
+    repository.cleanup()
+    assert (layout.golden / "notes.txt").exists()
+    assert not stray.exists()
+    shutil.rmtree(layout.golden)
+    layout.golden.symlink_to(elsewhere)
+    repository.cleanup()
+    assert len(list(elsewhere.iterdir())) == 3
+    with pytest.raises(ModelRepoError):
+        repository.push(model("two"), load=False, golden=write(RIGHT, RIGHT))
+    assert len(list(elsewhere.iterdir())) == 3
+    assert [row.version for row in repository.list()] == [Version(1)]
