@@ -107,13 +107,14 @@ def table(
     from rich.text import Text
 
     terminal = _on_terminal()
+    styled = terminal and not os.environ.get("NO_COLOR")
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for index, heading in enumerate(headings):
         grid.add_column(heading, justify="right" if index in right else "left", overflow="fold", no_wrap=index in whole)
     for row in rows:
         grid.add_row(*(Text(printable(cell)) for cell in row))
     page = io.StringIO()
-    Console(file=page, width=_columns() if terminal else _WIDE, force_terminal=terminal, highlight=False).print(grid)
+    Console(file=page, width=_columns() if terminal else _WIDE, force_terminal=styled, highlight=False).print(grid)
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
 
 

@@ -213,4 +213,12 @@ def serving_configuration(
             raise error
         notes += tuple(other.message for other in failed if other is not error)
         error.hint = "the configuration is not complete: do not give it to a server"
-    return Answer(result, result.config.rstrip("\n"), tuple(result.models), notes, error)
+    elif not result.models:
+        error = NotFoundError(
+            "there is no channel to serve",
+            kind="nothing-to-serve",
+            hint="promote a version first; a server that is given this configuration serves nothing any more",
+        )
+        notes = ()
+    text = result.config.rstrip("\n")
+    return Answer(result, text, tuple(text.splitlines()), notes, error)

@@ -104,9 +104,11 @@ def _run(arguments: list[str]) -> int:
     except ModelRepoError as error:
         return _fail(error, style)
     except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
         text = error.format_message() if hasattr(error, "format_message") else str(error)
-        problem = ModelRepoError(text, kind="usage", hint="`modelrepo --help`, or `modelrepo COMMAND --help`")
-        command = getattr(getattr(error, "ctx", None), "info_name", None)
+        path = getattr(context, "command_path", "modelrepo")
+        problem = ModelRepoError(text, kind="usage", hint=f"`{path} --help` says what it takes")
+        command = getattr(context, "info_name", None)
         return _fail(problem, style, exits.EXEC_FAILED if command == "exec" else exits.USAGE)
     except _StoppedError as stopped:
         return _fail(_stopped(), style, stopped.code)

@@ -157,13 +157,15 @@ def versions(rows: Sequence[results.VersionSummary]) -> str:
         )
         for row in rows
     ]
-    return table(("VERSION", "PUSHED (UTC)", "SIZE", "CHANNELS", "LOAD", "ABOUT"), cells, right=(2,), whole=(0, 1, 2))
+    state = "DELETED (UTC)" if rows[0].removed_at is not None else "CHANNELS"
+    whole = (0, 1, 2, 3) if rows[0].removed_at is not None else (0, 1, 2)
+    return table(("VERSION", "PUSHED (UTC)", "SIZE", state, "LOAD", "ABOUT"), cells, right=(2,), whole=whole)
 
 
 def _state(row: results.VersionSummary) -> str:
     if row.removed_at is not None:
-        return f"deleted {_time(row.removed_at)}"
-    return ",".join((*row.channels, *(("pinned",) if row.pinned else ())))
+        return _time(row.removed_at)
+    return ", ".join((*row.channels, *(("pinned",) if row.pinned else ())))
 
 
 def details(result: results.VersionDetails) -> str:
@@ -269,9 +271,12 @@ def status(result: results.Status) -> str:
     """The repository at one glance."""
     free = format_size(result.free)
     lines = [f"{result.repo}: {_count(result.versions, 'version')}, {format_size(result.size)} ({free} free)"]
+    nowhere = "nothing to roll back to"
+    if any(each.kind == "journal-damaged" for each in result.problems):
+        nowhere = "where a rollback would lead cannot be read"
     for channel, target in result.channels.items():
         back = result.rollback_to.get(channel)
-        where = f"rollback leads to {back}" if back else "nothing to roll back to"
+        where = f"rollback leads to {back}" if back else nowhere
         lines.append(f"  {channel} -> {target or 'NOTHING'}  ({where})")
     if not result.channels:
         lines.append("  no channel yet: `modelrepo promote REF` makes `latest`")
@@ -282,24 +287,27 @@ def status(result: results.Status) -> str:
     return page(lines)
 
 
-def verify(result: results.VerifyResult) -> str:
+def verify(result: results.VerifyResult, *, quick: bool = False) -> str:
     """The findings, then one line."""
     lines = [problem(each) for each in result.findings]
-    checked = _count(len(result.versions), "version")
-    lines.append(f"{checked} checked: " + ("all is as it should be" if result.ok else "not as it should be"))
+    checked = _count(len(result.versions), "version") + " checked" + (", no bytes read" if quick else "")
+    lines.append(f"{checked}: " + ("all is as it should be" if result.ok else "not as it should be"))
     return page(lines)
 
 
 def cleanup_notes(result: results.CleanupResult) -> tuple[str, ...]:
     """What somebody should know who had something deleted."""
-    notes = [f"{problem.path}: {problem.detail}" for problem in result.problems]
-    if result.unseen:
-        notes.append(_unseen(result.unseen))
-    return tuple(notes)
+    notes = (f"{problem.path}: {problem.detail}" for problem in result.problems)
+    return (*notes, *unseen_notes(result.unseen))
+
+
+def unseen_notes(count: int | None) -> tuple[str, ...]:
+    """How many processes may use what nobody could see, if any."""
+    return (_unseen(count),) if count else ()
 
 
 def _unseen(count: int) -> str:
-    return f"{count} process{'' if count == 1 else 'es'} could not be looked at for open files"
+    return f"{count} process{'' if count == 1 else 'es'} could not be looked at for open files; root sees more"
 
 
 def cleanup(result: results.CleanupResult) -> str:
@@ -314,7 +322,7 @@ def cleanup(result: results.CleanupResult) -> str:
         return page(lines)
     lines = []
     for kept in result.kept:
-        lines.append(f"keep    {kept.version}  ({', '.join(kept.reasons)})")
+        lines += hanging(f"keep    {kept.version}  ({', '.join(kept.reasons)})", "")
         for holder in kept.by:
             lines += hanging(holder, " " * len("keep    "))
     lines += [f"delete  {version}" for version in reversed(result.removed)]

@@ -11,7 +11,8 @@ import typer
 
 from modelrepo.cli.answers import Answer, Answers
 from modelrepo.cli.app import Run
-from modelrepo.errors import ModelRepoError, RequestError
+from modelrepo.core.refs import Version
+from modelrepo.errors import ModelRepoError, NoRepositoryError, RequestError
 
 RootsArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[ROOT]...", help="The repositories; none for the usual one.")
@@ -40,4 +41,6 @@ def _each(run: Run, roots: Sequence[str], one: Callable[[Run], Answer]) -> Itera
         try:
             yield place, one(replace(run, repo=root))
         except ModelRepoError as error:
+            if isinstance(error, NoRepositoryError) and Version.from_name(root) is not None:
+                error.hint = f"repositories are named here; `modelrepo show {root}` is about a version"
             yield place, Answer(error.partial or (), "", error=error)

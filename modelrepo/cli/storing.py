@@ -195,7 +195,7 @@ def _verify(run: Run, refs: list[str], *, quick: bool, repair: bool, lock_timeou
         hint = (
             "`modelrepo verify --repair` mends what can be mended without a guess"
             if mendable
-            else "push a damaged model again; `modelrepo promote REF` points a channel at a sound version"
+            else "`modelrepo rollback` or `promote` leads to a sound version; push a damaged one again, then remove it"
         )
         error = IntegrityError(f"{run.root} is not as it should be: {what}", kind="problems-found", hint=hint)
         if all(problem.kind == "held" for problem in bad):
@@ -204,7 +204,7 @@ def _verify(run: Run, refs: list[str], *, quick: bool, repair: bool, lock_timeou
         error.items = tuple(render.problem(problem) for problem in bad)
     damaged = {problem.path.split("/")[0] for problem in result.findings if not problem.note and not problem.repaired}
     brief = tuple(str(version) for version in result.versions if str(version) in damaged)
-    return Answer(result, render.verify(result), brief, error=error)
+    return Answer(result, render.verify(result, quick=quick), brief, error=error)
 
 
 @command("cleanup")
@@ -249,4 +249,5 @@ def remove(
 ) -> Answer:
     """Delete versions now, past retention's ages and counts; never one that somebody needs."""
     result, error = attempt(run.repository(lock_timeout).remove, results.RemoveResult, refs, reason=reason)
-    return Answer(result, render.removal(result), tuple(map(str, result.removed)), error=error)
+    notes = render.unseen_notes(result.unseen)
+    return Answer(result, render.removal(result), tuple(map(str, result.removed)), notes, error)

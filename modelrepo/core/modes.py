@@ -16,6 +16,7 @@ FILE = 0o444
 PIECE = 0o600
 
 _WRITE = 0o222
+_OTHERS = 0o022
 _GROUP = 0o2070
 #: What kubelet adds to everything on a volume of a pod with `fsGroup` (kubernetes, `pkg/volume/volume_linux.go`).
 _FS_GROUP_FILE, _FS_GROUP_DIRECTORY = 0o660, 0o2770
@@ -59,7 +60,7 @@ class Modes:
         'members of the group cannot work with it'
         """
         if mode & _WRITE & ~right:
-            return "others may change it"
+            return "others may change it" if mode & _OTHERS & ~right else "it can be changed"
         if self.shared and right & _GROUP & ~mode:
             return "members of the group cannot work with it"
         return None

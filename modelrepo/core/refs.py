@@ -141,7 +141,17 @@ def parse_ref(text: str) -> Ref:
         kind="ref-malformed",
         expected="v7, 7, a channel, latest~1, newest, or sha256: with 8 to 64 hex digits",
         got=ascii(text[:200]),
+        hint=_meant(text),
     )
+
+
+def _meant(text: str) -> str | None:
+    """What somebody who wrote a version's path, or its name in another way, may have meant."""
+    name = text.rstrip("/").rpartition("/")[2].lower()
+    match = re.fullmatch(r"v?0*([1-9][0-9]{0,17})", name, re.ASCII)
+    if match:
+        return f"did you mean v{match[1]}?"
+    return f"did you mean {name}?" if is_channel(name) else None
 
 
 def looks_like_path(text: str) -> bool:

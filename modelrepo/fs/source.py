@@ -45,6 +45,11 @@ class SourceFile:
         """Bytes, a sparse file's holes counted."""
         return self.identity[2]
 
+    @property
+    def changed(self) -> float:
+        """When it was last changed in any way: its ctime, seconds since the epoch."""
+        return self.identity[4] / 1e9
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:

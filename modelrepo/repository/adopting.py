@@ -108,10 +108,12 @@ def _refuse_other_history(layout: Layout) -> None:
 
 
 def _serving(survey: Survey) -> None:
-    """`serving/` may stand there only as modelrepo makes it."""
-    layout = survey.layout
-    if os.path.lexists(layout.serving) and not (layout.state.is_dir() and not os.listdir(layout.serving)):
-        survey.problems.append(f"{layout.serving.name} is a name that modelrepo keeps for itself: move it away")
+    """`serving/` may stand there only as modelrepo makes it: so a server may read on while lost state is made anew."""
+    path = survey.layout.serving
+    views = look.read_views(survey.layout).values()
+    is_own = path.is_dir() and not path.is_symlink() and all(view.own and not view.others for view in views)
+    if os.path.lexists(path) and not is_own:
+        survey.problems.append(f"{path.name} is a name that modelrepo keeps for itself: move it away")
 
 
 def _require_unchanged(survey: Survey, found: Sequence[Found]) -> None:
@@ -190,5 +192,5 @@ def _result(layout: Layout, found: Sequence[Found], survey: Survey, *, created: 
         repo=str(layout.root),
         created=created,
         adopted=tuple(each.version for each in found),
-        warnings=(_UNREAD,) if survey.unread and found else (),
+        warnings=(*((_UNREAD,) if survey.unread and found else ()), *survey.warnings),
     )

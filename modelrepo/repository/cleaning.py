@@ -14,10 +14,9 @@ from modelrepo.core.refs import Version
 from modelrepo.core.retention import LEASED, UNDELETABLE
 from modelrepo.errors import ModelRepoError, SystemRefusedError, UnconfirmedError, from_os
 from modelrepo.fs import locks
-from modelrepo.repository import deleting, golden, planning
+from modelrepo.repository import deleting, golden, planning, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import CleanupResult, Kept, Problem
-from modelrepo.repository.snapshot import Snapshot
 from modelrepo.repository.writing import LOCK_SECONDS, Writer, lock_seconds, token, writing
 
 
@@ -45,7 +44,7 @@ def cleanup(layout: Layout, rules: dict[str, object], *, dry_run: bool, timeout:
             freed=freed,
             dry_run=True,
             unseen=proposal.unseen,
-            problems=_foreign(snapshot),
+            problems=tuple(verifying.foreign(snapshot)),
         )
     run = _Run()
     first = lock_seconds(timeout, default=0.0)
@@ -54,7 +53,7 @@ def cleanup(layout: Layout, rules: dict[str, object], *, dry_run: bool, timeout:
         planning.require_consistent(snapshot)
         retention = planning.retention(snapshot, rules)
         rubbish = deleting.take_abandoned(writer, run.trouble)
-        run.problems = _foreign(snapshot)
+        run.problems = tuple(verifying.foreign(snapshot))
     run.leftovers = len(deleting.empty_trash(layout, rubbish, run.trouble))
     # Looking at all files and processes takes time, and needs no lock: each version is decided about again.
     run.proposal = planning.plan(reading.take(layout), retention)
@@ -137,13 +136,6 @@ class _Run:
         error.items = tuple(other.message for other in others)
         error.partial = self.result()
         raise error
-
-
-def _foreign(snapshot: Snapshot) -> tuple[Problem, ...]:
-    return tuple(
-        Problem(kind="foreign", path=name, detail="not modelrepo's; it is never touched", note=True)
-        for name in snapshot.foreign
-    )
 
 
 def _remove(writer: Writer, version: Version, rules: Retention, run: _Run) -> list[str]:

@@ -160,7 +160,12 @@ def _damaged(version: Version, what: list[str]) -> IntegrityError:
 def _beside(place: Path) -> Iterator[Path]:
     """A directory of our own beside the goal, on its file system; gone afterwards, unless it was renamed."""
     copy = place.with_name(f".{token('modelrepo-export')}")
-    durable.make_directory(copy, None, inherit=False)
+    try:
+        durable.make_directory(copy, None, inherit=False)
+    except PermissionError as error:
+        refused = from_os(error, "make the copy")
+        refused.hint = f"export to a place where this user may write; {place.parent} is none"
+        raise refused from error
     try:
         yield copy
     finally:

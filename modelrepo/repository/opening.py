@@ -36,7 +36,8 @@ def open_config(layout: Layout) -> Config:
 
 
 def _no_repository(layout: Layout) -> IntegrityError | NoRepositoryError:
-    if layout.journal.exists() and any(Version.from_name(path.name) for path in layout.root.glob("v*")):
+    holds_versions = any(Version.from_name(path.name) for path in layout.root.glob("v*"))
+    if layout.journal.exists() and holds_versions:
         return IntegrityError(
             f"{layout.config} is gone, but versions are there: the repository is half deleted",
             kind="config-missing",
@@ -48,11 +49,12 @@ def _no_repository(layout: Layout) -> IntegrityError | NoRepositoryError:
             kind="repository-unfinished",
             hint=f"`modelrepo --repo {layout.root} init` finishes it",
         )
+    makes = "init --adopt` makes one of the versions there" if holds_versions else "init` makes one"
     return NoRepositoryError(
         f"there is no repository at {layout.root}",
         expected=f"a directory with {STATE}/",
         got="no such directory" if not layout.root.exists() else "a directory without it",
-        hint=f"`modelrepo --repo {layout.root} init` makes one; --repo or MODELREPO_REPO names another",
+        hint=f"`modelrepo --repo {layout.root} {makes}; --repo or MODELREPO_REPO names another",
     )
 
 
@@ -67,10 +69,13 @@ def open_journal(layout: Layout) -> Parsed:
     except OSError as error:
         if error.errno in {errno.EACCES, errno.EPERM, errno.EIO}:
             raise
+        is_gone = error.errno == errno.ENOENT
         raise IntegrityError(
-            f"{layout.journal} cannot be read: {error.strerror}",
+            f"{layout.journal} is gone" if is_gone else f"{layout.journal} cannot be read: {error.strerror}",
             kind="journal-missing",
-            hint="put a backup back, or move it away: `modelrepo verify --repair` starts a new one",
+            hint="put a backup back, or "
+            + ("" if is_gone else "move it away: ")
+            + "`modelrepo verify --repair` starts a new one from what is there",
         ) from error
 
 

@@ -265,7 +265,8 @@ def _push_again(writer: Writer, version: Version, staged: _Staged, options: Opti
     if staged.golden is not None and manifest.golden != staged.golden.facts:
         ignored.append("golden requests")
     if ignored:
-        warnings.append(f"{version} has this content already; not stored of this push: {', '.join(ignored)}")
+        missing = f"{version} has this content already; not stored of this push: {', '.join(ignored)}"
+        warnings.append(f"{missing}; `modelrepo annotate {version}` adds them")
     result = _result(manifest, warnings, created=False)
     return result.model_copy(update={"load": "passed"}) if staged.loaded is not None else result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from modelrepo.core.layout import Layout
-from modelrepo.core.refs import Ref, Version
+from modelrepo.core.refs import NumberRef, Ref, Version
 from modelrepo.core.retention import needs
 from modelrepo.errors import ModelRepoError, RefusedError, UnconfirmedError
 from modelrepo.fs import locks
@@ -28,27 +28,43 @@ def remove(layout: Layout, refs: Sequence[Ref], reason: str | None, timeout: flo
     with writing(layout, timeout) as writer:
         snapshot = writer.snapshot()
         planning.require_consistent(snapshot)
-        versions = sorted({snapshot.resolve(ref) for ref in refs})
-        _refuse_needed(snapshot, versions)
+        lost, versions = _sorted_out(snapshot, refs)
+        for version in lost:  # there is nothing to delete: the record is the change
+            writer.record_change("remove", version=version, reason=reason)
+            removed.append(version)
+        if not versions:
+            return RemoveResult(removed=tuple(removed), freed=0)
+        unseen = _refuse_needed(snapshot, versions)
         freed = sum(snapshot.state.stored[version].size for version in versions)
         for version in versions:
             try:
                 names.append(_out_of_sight(writer, snapshot, version, reason))
             except ModelRepoError as error:
                 gone = [*removed, version] if isinstance(error, UnconfirmedError) else removed
-                error.partial = RemoveResult(removed=tuple(gone), freed=0)
+                error.partial = RemoveResult(removed=tuple(gone), freed=0, unseen=unseen)
                 raise
             removed.append(version)
     trouble: list[ModelRepoError] = []
     left = set(names) - set(deleting.empty_trash(layout, names, trouble))
-    result = RemoveResult(removed=tuple(removed), freed=0 if left else freed)
+    result = RemoveResult(removed=tuple(removed), freed=0 if left else freed, unseen=unseen)
     if left:
         raise deleting.bytes_left(removed, trouble, result)
     return result
 
 
-def _refuse_needed(snapshot: Snapshot, versions: Sequence[Version]) -> None:
+def _sorted_out(snapshot: Snapshot, refs: Sequence[Ref]) -> tuple[list[Version], list[Version]]:
+    """The versions that are gone without a record, and those that are there."""
+    gone = snapshot.state.stored.keys() - snapshot.tree.versions
+    lost = {ref.version for ref in refs if isinstance(ref, NumberRef) and ref.version in gone}
+    there = {snapshot.resolve(ref) for ref in refs if not (isinstance(ref, NumberRef) and ref.version in lost)}
+    return sorted(lost), sorted(there)
+
+
+def _refuse_needed(snapshot: Snapshot, versions: Sequence[Version]) -> int:
     """Refuse where a channel, link, view, pin, lease or process needs one of them, naming each.
+
+    Returns:
+        How many processes could not be looked at.
 
     Raises:
         RefusedError: One is needed, or nothing would be left.
@@ -73,6 +89,7 @@ def _refuse_needed(snapshot: Snapshot, versions: Sequence[Version]) -> None:
             kind="last-version",
             hint="push another version first; to give the repository up, delete its directory",
         )
+    return plan.unseen
 
 
 def _out_of_sight(writer: Writer, snapshot: Snapshot, version: Version, reason: str | None) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from modelrepo.core.history import fold
 from modelrepo.core.layout import MANIFEST, STATE, Layout
-from modelrepo.core.records import Chain, Damage, Parsed, Record, chain_damage, decode, parse_journal
+from modelrepo.core.records import Chain, Damage, Record, chain_damage, decode, parse_journal
 from modelrepo.errors import IntegrityError, ModelRepoError
 from modelrepo.fs import durable, machine
 from modelrepo.fs.journal import MAX_JOURNAL_BYTES
@@ -26,6 +26,8 @@ from modelrepo.repository.results import Problem
 from modelrepo.repository.snapshot import Snapshot
 from modelrepo.repository.writing import Writer, lock_seconds, own_directories, token, writing
 
+#: What a new journal cannot carry.
+_LOST = ": where the channels had been before is not known any more, so there is nothing to roll back to"
 #: What a recovery mends, besides what it records.
 _MENDED_BY_RECOVERY = {"view", "journal-torn", "unfinished", "unrecorded", "directory-missing"}
 
@@ -76,8 +78,9 @@ def _modes(snapshot: Snapshot) -> Iterator[Problem]:
                 if there.kind == "directory" or there.path in known or there.path == MANIFEST:
                     wrong.append((problem, directory / there.path, modes.right(directory=there.kind == "directory")))
     group = os.stat(layout.root).st_gid if modes.shared else None
+    _, known_file_system = snapshot.file_system
     for problem, path, right in wrong:
-        if not problem.note:
+        if known_file_system or not problem.note:  # elsewhere the file system makes the modes
             with contextlib.suppress(PermissionError):
                 durable.set_mode(path, right, group)
                 yield problem
@@ -86,34 +89,35 @@ def _modes(snapshot: Snapshot) -> Iterator[Problem]:
 def _journal(layout: Layout, timeout: float | None) -> Iterator[Problem]:
     """Set a damaged journal aside whole and start a new one.
 
-    The new one carries the old one's digest, the highest number, the versions that are there, every pin that can be
-    read, and where the links lead now. What it cannot carry is each channel's past: there is nothing to roll back to.
+    The new one carries the old one's digest, the highest number, the versions that are there, every pin and annotation
+    that can be read, and where the links lead now. What it cannot carry is each channel's past.
     """
-    damage = _damage(_read(layout)[1])
-    if damage is None:
+    if (old := _read(layout)) is not None and _damage(old) is None:
         return
     modes = opening.open_config(layout).modes
     with WriterLock.hold(layout.lock, lock_seconds(timeout), modes.lock) as lock:
-        data, parsed = _read(layout)
-        damage = _damage(parsed)
-        if damage is None:
-            return
-        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        data = _read(layout)
+        kind, detail, digest = "journal-missing", "it was gone", None
         own_directories(layout, modes)
-        aside = layout.set_aside(digest)
-        durable.replace_file(aside, data, modes.state, layout.staging / token("journal"))
+        if data is not None:
+            if (damage := _damage(data)) is None:
+                return
+            kind, digest = "journal-damaged", f"sha256:{hashlib.sha256(data).hexdigest()}"
+            aside = layout.set_aside(digest)
+            durable.replace_file(aside, data, modes.state, layout.staging / token("journal"))
+            detail = f"line {damage.number}: {damage.detail}; set aside as {aside.name}"
         lock.check()
-        lines = _restarted(layout, data, digest)
+        lines = _restarted(layout, data or b"", digest)
         durable.replace_file(layout.journal, lines, modes.state, layout.staging / token("journal"))
-    detail = f"line {damage.number}: {damage.detail}; set aside as {aside.name}, a new one was started"
-    yield Problem(kind="journal-damaged", path=f"{STATE}/{layout.journal.name}", detail=detail)
+    yield Problem(kind=kind, path=f"{STATE}/{layout.journal.name}", detail=f"{detail}; a new one was started{_LOST}")
 
 
-def _read(layout: Layout) -> tuple[bytes, Parsed]:
+def _read(layout: Layout) -> bytes | None:
+    """The journal's bytes; None where there is none."""
     try:
-        data = read_file(layout.journal, MAX_JOURNAL_BYTES)
+        return read_file(layout.journal, MAX_JOURNAL_BYTES)
     except FileNotFoundError:
-        data = b""
+        return None
     except OSError as error:
         if error.errno not in {errno.EINVAL, errno.ELOOP, errno.EFBIG}:
             raise
@@ -122,10 +126,10 @@ def _read(layout: Layout) -> tuple[bytes, Parsed]:
             kind="journal-missing",
             hint="move it out of the way, then repair again",
         ) from error
-    return data, parse_journal(data)
 
 
-def _damage(parsed: Parsed) -> Damage | None:
+def _damage(data: bytes) -> Damage | None:
+    parsed = parse_journal(data)
     return parsed.damage or chain_damage(parsed.lines)
 
 
@@ -138,7 +142,7 @@ def _readable(data: bytes) -> list[Record]:
     return records
 
 
-def _restarted(layout: Layout, data: bytes, digest: str) -> bytes:
+def _restarted(layout: Layout, data: bytes, digest: str | None) -> bytes:
     """The lines of the new journal."""
     records = _readable(data)
     known = fold(records)
@@ -179,6 +183,16 @@ def _restarted(layout: Layout, data: bytes, digest: str) -> bytes:
         chain.add(action="cleanup", version=version, time=time, recorded_by=actor)
     for version, pin in sorted(known.pins.items()):
         chain.add(action="pin", version=version, reason=pin.reason, time=pin.time, recorded_by=actor)
+    for version, said in sorted(known.annotations.items()):
+        chain.add(
+            action="annotate",
+            version=version,
+            labels=dict(said.labels) or None,
+            metrics=dict(said.metrics) or None,
+            message=said.message,
+            unset=tuple(sorted(said.unset)) or None,
+            recorded_by=actor,
+        )
     for channel, target in tree.channels().items():
         if target is not None:
             chain.add(action="external", channel=channel, to=target, recorded_by=actor)

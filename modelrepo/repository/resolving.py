@@ -51,7 +51,7 @@ def _number(snapshot: Snapshot, version: Version) -> Version:
         raise IntegrityError(
             f"{version} is in the journal, but its directory is gone",
             kind="version-lost",
-            hint="somebody removed it by hand; run `modelrepo verify`",
+            hint=f"put it back from a backup, or `modelrepo remove {version}` records that it is gone",
         )
     raise NotFoundError(
         f"there is no {version}", kind="version-missing", got=_choice(snapshot), hint="`modelrepo list` shows all"
@@ -69,7 +69,11 @@ def _choice(snapshot: Snapshot) -> str:
 def _digest(snapshot: Snapshot, prefix: str) -> Version:
     found = sorted(version for version in snapshot.present if _digest_of(snapshot, version).startswith(prefix))
     if not found:
-        raise NotFoundError(f"no version has a digest that starts with {prefix}", kind="version-missing")
+        raise NotFoundError(
+            f"no version has a digest that starts with {prefix}",
+            kind="version-missing",
+            hint="`modelrepo show REF` and `modelrepo list --json` say the digests",
+        )
     digests = {_digest_of(snapshot, version) for version in found}
     if len(digests) > 1:
         raise NotFoundError(
@@ -103,8 +107,9 @@ def _channel(snapshot: Snapshot, channel: str, back: int) -> Version:
             raise NotFoundError(
                 f"{channel} has no target {back} back",
                 kind="rollback-missing",
-                expected=f"{back} targets beneath the present one",
+                expected=f"{back} target{'' if back == 1 else 's'} beneath the present one",
                 got=max(0, len(stack) - 1),
+                hint="`modelrepo channel list` shows what each channel named before",
             )
         return _number(snapshot, stack[-1 - pops])
     if target is None:

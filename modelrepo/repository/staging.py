@@ -10,8 +10,9 @@ from pathlib import Path
 
 from modelrepo.core.layout import Layout
 from modelrepo.core.modes import Modes
+from modelrepo.core.refs import Version, looks_like_path
 from modelrepo.core.units import format_size
-from modelrepo.errors import BusyError, ModelError, SourceError, SystemRefusedError, from_os
+from modelrepo.errors import BusyError, ModelError, ModelRepoError, SourceError, SystemRefusedError, from_os
 from modelrepo.fs import copying, durable, locks, look, source
 from modelrepo.repository import planning
 from modelrepo.repository import snapshot as reading
@@ -22,6 +23,7 @@ from modelrepo.savedmodel.trial import NOTHING, Trial
 
 _TRIES = 5
 _BLOCK = 4096
+_NOTHING_TO_FREE = "free some room on that disk; `modelrepo cleanup --dry-run` says why nothing of it can go"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,29 @@ def look_at(place: Path, links: Links) -> source.Listing:
     try:
         return source.look(place, follow_links=links.follow, links_into=links.into)
     except PermissionError as error:
-        refused = from_os(error, "read the source")
-        refused.hint = "let this user read it"
-        raise refused from error
+        raise unreadable(error) from error
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something has this name.
+
+    Raises:
+        SystemRefusedError: A directory above may not be entered: nobody can say.
+    """
+    try:
+        os.lstat(path)
+    except PermissionError as error:
+        raise unreadable(error) from error
+    except OSError:
+        return False
+    return True
+
+
+def unreadable(error: OSError) -> ModelRepoError:
+    """The error for a source that this user may not read."""
+    refused = from_os(error, "read the source")
+    refused.hint = "let this user read it"
+    return refused
 
 
 def locate(layout: Layout, path: Path) -> Path:
@@ -53,8 +75,11 @@ def locate(layout: Layout, path: Path) -> Path:
     Raises:
         SourceError: It is missing, no directory, inside the repository or around it.
     """
-    if not os.path.lexists(path):
-        raise SourceError(f"{path} does not exist", kind="source-missing", expected="a SavedModel directory")
+    if not _is_there(path):
+        hint = None
+        if not looks_like_path(str(path)) and Version.from_name(path.name) in reading.take(layout).present:
+            hint = f"{path} is a version that is stored: `modelrepo promote {path}` makes it live"
+        raise SourceError(f"{path} does not exist", kind="source-missing", expected="a SavedModel directory", hint=hint)
     try:
         place = path.resolve(strict=True)
     except (OSError, RuntimeError) as error:
@@ -91,13 +116,14 @@ def require_room(place: Path, listing: source.Listing, snapshot: reading.Snapsho
     names = len(listing.files) + len(listing.directories) + 2
     if need <= free and (free_files == 0 or names <= free_files):
         return
-    freed = "" if snapshot is None else format_size(planning.would_free(snapshot))
+    freed = 0 if snapshot is None else planning.would_free(snapshot)
+    hint = f"`modelrepo cleanup` would free {format_size(freed)}" if freed else _NOTHING_TO_FREE
     raise SystemRefusedError(
         f"there is no room for {format_size(listing.size)} in {place}",
         kind="no-space",
         expected=f"{format_size(need)} and {names} files",
         got=f"{format_size(free)} and {free_files} files",
-        hint=f"`modelrepo cleanup` would free {freed}" if freed else None,
+        hint=hint,
     )
 
 

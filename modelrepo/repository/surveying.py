@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ from modelrepo.savedmodel.report import Report
 from modelrepo.savedmodel.runner import Inspector, default_memory
 
 _NAMED = 20
+#: Who copies a version by hand needs a moment between two files.
+_SETTLED_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +69,14 @@ class Survey:
         tree: What stands in the root.
         problems: What stands in the way of adopting it.
         unread: Whether TensorFlow is not installed here, so that no signatures were read.
+        warnings: What somebody should know of what can be adopted.
     """
 
     layout: Layout
     tree: look.Tree
     problems: list[str] = field(default_factory=list)
     unread: bool = False
+    warnings: list[str] = field(default_factory=list)
 
     def links(self) -> None:
         """Check the links that would be channels, and what has their names."""
@@ -83,6 +88,15 @@ class Survey:
                 self.problems.append(f"{name} is a link, not a directory: put the directory itself in its place")
             elif link.is_channel and link.version not in tree.versions:
                 self.problems.append(f"{name} {_wrong(link, tree)}: point it at a version, or move it away")
+            elif not link.is_channel and link.into is not None:
+                self.warnings.append(
+                    f"{name} is no channel's name (a-z, then a-z 0-9 _): it stays a link, and keeps {link.into}"
+                )
+        self.warnings += [
+            f"{name} is not taken over: versions are called v1, v2, …"
+            for name in tree.others
+            if re.fullmatch(r"[vV]?[0-9]+", name)
+        ]
 
     def versions(self, versions: Iterable[Version], progress: Progress | None) -> tuple[Found, ...]:
         """Check, read and digest versions; what cannot be adopted is a problem.
@@ -129,6 +143,9 @@ class Survey:
         except SourceError as error:
             self.problems.append(error.message)
             return None
+        except PermissionError as error:
+            self.problems.append(f"{version} may not be read by this user: {error.filename}")
+            return None
         device = look.device(self.layout.root)
         elsewhere = [file.path for file in listing.files if file.identity[0] != device]
         elsewhere += [path for path in (".", *listing.directories) if look.device(directory / path) != device]
@@ -148,14 +165,13 @@ class Survey:
         except SourceError:
             self.problems.append(f"{version}/{MANIFEST} is not modelrepo's, which keeps that name: move it away")
             return None
-        files = []
-        for file in listing.files:
-            size, digest = look.file_digest(self.layout.version(version) / file.path, counter.add)
-            files.append(FileEntry(path=file.path, size=size, digest=digest))
+        files = self._files(version, listing, counter)
+        if files is None:
+            return None
         if export is not None:  # of an adoption that was interrupted, or of a repository that lost its state
             if export.manifest.version != version:
                 self.problems.append(f"{version}/{MANIFEST} is of {export.manifest.version}")
-            elif export.manifest.files != tuple(files):
+            elif export.manifest.files != files:
                 self.problems.append(f"{version}/{MANIFEST} names other files, or other bytes, than are there")
             else:
                 return Found(version, listing, export.manifest, export.raw)
@@ -163,8 +179,25 @@ class Survey:
         report = self._report(version, inspectors)
         if report is None and not self.unread:
             return None
-        manifest = _written(self.layout, version, listing, tuple(files), report)
+        if machine.now().time.timestamp() - max(file.changed for file in listing.files) < _SETTLED_SECONDS:
+            self.warnings.append(f"{version} changed just now; what a copy brings later, `modelrepo verify` finds")
+        manifest = _written(self.layout, version, listing, files, report)
         return Found(version, listing, manifest, manifest.to_bytes())
+
+    def _files(self, version: Version, listing: source.Listing, counter: Counter) -> tuple[FileEntry, ...] | None:
+        """A version's files with their digests; None where somebody writes to them, or one may not be read."""
+        files = []
+        for file in listing.files:
+            try:
+                size, digest = look.file_digest(self.layout.version(version) / file.path, counter.add)
+            except PermissionError:
+                self.problems.append(f"{version}/{file.path} may not be read by this user")
+                return None
+            if size != file.size:
+                self.problems.append(f"{version}/{file.path} changed while it was read: wait until it is copied")
+                return None
+            files.append(FileEntry(path=file.path, size=size, digest=digest))
+        return tuple(files)
 
     def _report(self, version: Version, inspectors: _Inspectors) -> Report | None:
         if self.unread:

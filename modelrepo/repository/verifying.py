@@ -96,8 +96,8 @@ def _open_modes(snapshot: Snapshot, version: Version, manifest: Manifest, found:
     """What others may change; of an adopted version in one note, since adoption leaves modes as they stood."""
     wrong = [problem for problem, _ in wrong_modes(snapshot, version, found)]
     if wrong and manifest.adopted:
-        many = f"others may change {len(wrong)} of its files and directories: it was adopted as it stood"
-        detail = f"{many}; `modelrepo verify --repair` closes them"
+        many = f"{len(wrong)} of its files and directories can be changed: it was adopted as it stood"
+        detail = f"{many}; `modelrepo verify --repair` makes them read-only"
         yield Problem(kind="mode", path=str(version), detail=detail, note=True)
     else:
         yield from wrong
@@ -185,7 +185,7 @@ def _journal(snapshot: Snapshot, *, chain: bool) -> Iterator[Problem]:
     elif snapshot.parsed.torn:
         detail = f"{snapshot.parsed.torn} bytes of an unfinished record at its end; the next writing command cuts them"
         yield Problem(kind="journal-torn", path=path, detail=detail)
-    if snapshot.raw.open is not None:
+    if damage is None and snapshot.raw.open is not None:
         record = snapshot.raw.open
         detail = f"a {record.action} (record {record.seq}) was begun and not closed; the next writing command closes it"
         yield Problem(kind="unfinished", path=path, detail=detail)
@@ -196,12 +196,20 @@ def _standing(snapshot: Snapshot) -> Iterator[Problem]:
     yield from _views(snapshot)
     if snapshot.damage is None:
         for version in sorted(snapshot.state.stored.keys() - snapshot.tree.versions):
-            yield Problem(kind="version-lost", path=str(version), detail="its directory is gone without a record")
-    for name in snapshot.foreign:
-        yield Problem(kind="foreign", path=name, detail="not modelrepo's; it is never touched", note=True)
+            detail = f"its directory is gone without a record; `modelrepo remove {version}` records it"
+            yield Problem(kind="version-lost", path=str(version), detail=detail)
+    yield from foreign(snapshot)
     yield from _own_files(snapshot)
     yield from _leftovers(snapshot.layout)
     yield from _storage(snapshot)
+
+
+def foreign(snapshot: Snapshot) -> Iterator[Problem]:
+    """What stands in the root and is not modelrepo's."""
+    for name in snapshot.foreign:
+        adoptable = "; `modelrepo init --adopt` takes over a model" if Version.from_name(name) is not None else ""
+        detail = f"not modelrepo's; it is never touched{adoptable}"
+        yield Problem(kind="foreign", path=name, detail=detail, note=True)
 
 
 def _links(snapshot: Snapshot) -> Iterator[Problem]:

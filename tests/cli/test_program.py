@@ -412,13 +412,15 @@ def test_status_keeps_to_the_80_columns_of_a_terminal(terminal: Terminal, root: 
 
 def test_no_color_is_honoured_and_a_terminal_has_some(terminal: Terminal, root: Path) -> None:
     assert "\x1b[" in terminal("-r", root, "list")[1]
-    assert "\x1b[" not in terminal("-r", root, "list", env={"TERM": "dumb", "NO_COLOR": "1"})[1]
+    assert "\x1b[" not in terminal("-r", root, "list", env={"NO_COLOR": "1"})[1]
 
 
 def test_complaints_say_what_expected_got_and_next(run: Run, root: Path) -> None:
     lines = run("-r", root, "promote", "V1").err.splitlines()
     assert lines[0] == "modelrepo: 'V1' is not a ref"
-    assert [line.split(":")[0].strip() for line in lines[1:]] == ["expected", "got"]
+    assert [line.split(":")[0].strip() for line in lines[1:]] == ["expected", "got", "next"]
+    assert lines[-1] == "  next: did you mean v1?"
+    assert run("-r", root, "promote").err.endswith("next: `modelrepo promote --help` says what it takes\n")
     lines = run("-r", root, "rollback", "--steps", 5).err.splitlines()
     assert [line.split(":")[0].strip() for line in lines] == ["modelrepo", "expected", "got", "next"]
 

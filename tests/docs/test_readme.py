@@ -3,57 +3,21 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-TOP = Path(__file__).parents[2]
-ROOT = "/models/ranker"
-#: What differs from run to run, and the spaces by which columns follow it.
-VARYING = (
-    (re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}"), "TIME"),
-    (re.compile(r"\b\S+@\S+"), "WHO"),
-    (re.compile(r"^\d+ process(es)? could not be looked at.*\n", re.MULTILINE), ""),
-    (re.compile(r" +"), " "),
-)
-
-
-def tour() -> list[tuple[str, str]]:
-    """The commands of the README's console block, each with the output printed below it."""
-    text = (TOP / "README.md").read_text()
-    block = re.search(r"```console\n(.*?)```", text, re.DOTALL)
-    assert block
-    parts = re.split(r"^\$ (.*)\n", block[1], flags=re.MULTILINE)[1:]
-    return list(zip(parts[::2], parts[1::2], strict=True))
-
-
-def plain(text: str) -> str:
-    for pattern, word in VARYING:
-        text = pattern.sub(word, text)
-    return text
+from .console import TOP, run, steps
 
 
 @pytest.mark.tensorflow
 def test_the_tour_prints_what_it_says(tmp_path: Path) -> None:
-    root = str(tmp_path / "ranker")
-    environment = {**os.environ, "MODELREPO_REPO": root}
-    ran = 0
-    for command, expected in tour():
-        words = shlex.split(command.replace(ROOT, root))
-        if words[0] == "export":
-            continue
-        if words[0] == "modelrepo":
-            words = [sys.executable, "-m", *words]
-        done = subprocess.run(words, check=False, capture_output=True, text=True, cwd=TOP, env=environment, timeout=300)
-        assert done.returncode == 0, (command, done.stderr)
-        assert plain(done.stdout.replace(root, ROOT)) == plain(expected), command
-        ran += 1
-    assert ran >= 10
+    tour = steps((TOP / "README.md").read_text())
+    assert len(tour) >= 10
+    run(tour, tmp_path, cwd=TOP)
 
 
 def test_every_command_of_the_readme_and_the_docs_exists() -> None:

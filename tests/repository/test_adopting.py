@@ -17,6 +17,7 @@ from modelrepo import Repository, Version
 from modelrepo.core.layout import Layout
 from modelrepo.errors import BusyError, IntegrityError, ModelRepoError, RefusedError
 from modelrepo.fs import durable
+from modelrepo.fs import look as looking
 from modelrepo.repository import adopting, initializing
 
 Look = Callable[[Path], dict[str, tuple[Any, ...]]]
@@ -141,6 +142,8 @@ REFUSED = {
     "ln -sfn canary latest": "latest names another link, canary",
     "ln -sfn v1/variables latest": "latest leads into v1, to 'v1/variables'",
     "mkdir serving; touch serving/x": "serving is a name that modelrepo keeps for itself",
+    "mkdir -p serving/latest; ln -s /etc serving/latest/1": "serving is a name that modelrepo keeps for itself",
+    "ln -s v1 serving": "serving is a name that modelrepo keeps for itself",
     "mkdir v3": "v3 is not a SavedModel",
     "head -c 100 /dev/zero | tr '\\0' '\\377' > v1/saved_model.pb": "v1: this is not a SavedModel",
     ": > v1/saved_model.pb": "v1: this is not a SavedModel",
@@ -264,10 +267,12 @@ def test_a_repository_that_lost_its_state_is_adopted_with_all_that_its_manifests
     filled.push(model("four"), load=False, message="the fourth", labels={"team": "ads"})
     filled.promote("v4")
     raw = (filled.root / "v4" / "manifest.json").read_bytes()
+    view = filled.root / "serving" / "latest"
+    inode = view.stat().st_ino
     shutil.rmtree(filled.root / ".modelrepo")
-    shutil.rmtree(filled.root / "serving")
     result = filled.init(adopt=True)
     assert len(result.adopted) == 4
+    assert (view.stat().st_ino, os.listdir(view)) == (inode, ["4"]), "what a server polls is never taken away"
     assert (filled.root / "v4" / "manifest.json").read_bytes() == raw
     assert (filled.show("v4").message, filled.show("v4").adopted) == ("the fourth", False)
     assert filled.verify().findings == ()
@@ -345,3 +350,53 @@ def test_a_later_adoption_that_finds_a_change_says_what_it_had_done(
     assert caught.value.partial.adopted == (Version(11),)
     monkeypatch.undo()
     assert repository.init(adopt=True).adopted == (Version(12),)
+
+
+def test_a_time_in_the_future_is_not_believed(tree: Path) -> None:
+    os.utime(tree / "v1" / "saved_model.pb", (4_000_000_000, 4_000_000_000))
+    Repository(tree).init(adopt=True)
+    assert Repository(tree).show("v1").created_at <= datetime.now(UTC)
+
+
+def test_an_adopted_tree_can_be_shared_and_repair_opens_what_stands_there_for_the_group(tree: Path) -> None:
+    group = os.getegid()
+    repository = Repository(tree)
+    assert len(repository.init(adopt=True, shared=str(group)).adopted) == 3
+    assert (tree.stat().st_mode & 0o7777, tree.stat().st_gid) == (0o2775, group)
+    assert (tree / ".modelrepo" / "journal.jsonl").stat().st_mode & 0o777 == 0o664
+    assert (tree / "v1").stat().st_mode & 0o7777 == 0o755
+    assert repository.verify().ok
+    repository.verify(repair=True)
+    assert (tree / "v1" / "variables").stat().st_mode & 0o7777 == 0o2775
+    assert {problem.kind for problem in repository.verify().findings} == {"foreign"}
+
+
+def test_a_file_that_somebody_is_still_writing_is_said(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = looking.file_digest
+
+    def digest(path: Path, *arguments: Any) -> tuple[int, str]:
+        if path.name == "note.txt":
+            with path.open("a") as file:
+                file.write("more")
+        return real(path, *arguments)
+
+    monkeypatch.setattr(looking, "file_digest", digest)
+    with pytest.raises(RefusedError) as caught:
+        Repository(tree).init(adopt=True)
+    assert len(caught.value.items) == 3
+    assert "v1/assets.extra/note.txt changed while it was read" in caught.value.items[0]
+
+
+def test_what_is_left_alone_is_said(tree: Path) -> None:
+    by_hand(tree, "ln -s v2 prod-1; mkdir 3 v03; ln -s /etc Elsewhere")
+    warnings = Repository(tree).init(adopt=True).warnings
+    assert [warning.split()[0] for warning in warnings if "just now" not in warning] == ["prod-1", "3", "v03"]
+    assert "keeps v2" in warnings[0]
+
+
+def test_a_version_that_changed_just_now_is_adopted_with_a_warning(tree: Path) -> None:
+    """All of them did: the test has just made them. One that has its manifest already is not spoken of."""
+    result = Repository(tree).init(adopt=True)
+    assert [warning.split()[0] for warning in result.warnings] == ["v1", "v2", "v10"]
+    by_hand(tree, "rm -r .modelrepo serving")
+    assert Repository(tree).init(adopt=True).warnings == ()

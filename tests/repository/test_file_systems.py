@@ -183,7 +183,7 @@ def as_kubelet_leaves_it(root: Path) -> None:
             path.chmod(path.stat().st_mode & 0o7777 | (0o2770 if path.is_dir() else 0o660))
 
 
-def test_modes_as_kubernetes_leaves_them_are_notes_and_no_repair_fights_them(filled: Repository) -> None:
+def test_modes_as_kubernetes_leaves_them_are_notes_until_somebody_asks_for_a_repair(filled: Repository) -> None:
     filled.promote("v1")
     as_kubelet_leaves_it(filled.root)
     result = filled.verify()
@@ -192,8 +192,9 @@ def test_modes_as_kubernetes_leaves_them_are_notes_and_no_repair_fights_them(fil
     assert {"v1", "v1/saved_model.pb", "v1/manifest.json", "serving", "serving/latest"} <= paths
     assert {f".modelrepo/{name}" for name in ("lock", "journal.jsonl", "config.toml", "trash")} <= paths
     assert all("fsGroup" in problem.detail for problem in result.findings)
-    before = (filled.root / "v1").stat().st_mode
     assert filled.verify(repair=True).ok
-    assert (filled.root / "v1").stat().st_mode == before
+    assert (filled.root / "v1").stat().st_mode & 0o7777 == 0o755
+    assert filled.verify().findings == ()
+    as_kubelet_leaves_it(filled.root)
     (filled.root / "v1" / "saved_model.pb").chmod(0o666)
     assert not filled.verify().ok, "one bit more is somebody's doing"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -146,3 +147,24 @@ def test_an_unsynced_removal_is_said_and_the_next_writer_records_it(
     entry = filled.history(limit=2)[1]
     assert (entry.action, str(entry.version), entry.reason) == ("remove", "v1", "why")
     assert filled.verify().ok
+
+
+def test_a_version_that_somebody_deleted_by_hand_is_recorded_as_removed(filled: Repository) -> None:
+    shutil.rmtree(filled.root / "v2")
+    assert [problem.kind for problem in filled.verify().findings] == ["version-lost"]
+    assert "modelrepo remove v2" in filled.verify().findings[0].detail
+    with pytest.raises(IntegrityError) as caught:
+        filled.show("v2")
+    assert "modelrepo remove v2" in (caught.value.hint or "")
+    result = filled.remove(["v2"], reason="rm -rf")
+    assert (result.removed, result.freed) == ((Version(2),), 0)
+    assert filled.verify().findings == ()
+    assert [(entry.action, entry.reason) for entry in filled.history(limit=1)] == [("remove", "rm -rf")]
+    assert [row.problem is None for row in filled.list(removed=True)] == [False]
+    assert filled.remove(["v3"]).removed == (Version(3),)
+
+
+def test_a_lost_version_and_one_that_is_there_go_together(filled: Repository) -> None:
+    shutil.rmtree(filled.root / "v2")
+    assert filled.remove(["v3", "v2"]).removed == (Version(2), Version(3))
+    assert [str(row.version) for row in filled.list()] == ["v1"]

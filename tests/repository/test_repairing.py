@@ -199,7 +199,7 @@ def test_a_damaged_journal_keeps_readable_pins_with_their_reasons_and_removed_ve
     lived: Repository, layout: Layout, harm: Callable[[bytes], bytes]
 ) -> None:
     layout.journal.write_bytes(harm(layout.journal.read_bytes()))
-    lived.verify(repair=True)
+    assert "nothing to roll back to" in lived.verify(repair=True).findings[0].detail
     assert ("audit", "v2") in [(entry.reason, str(entry.version)) for entry in lived.history() if entry.action == "pin"]
     assert lived.show("v1").removed_at is not None
 
@@ -209,7 +209,10 @@ def test_a_missing_journal_is_started_anew_knowing_all_numbers(
 ) -> None:
     (lived.root / "v9").mkdir()
     layout.journal.unlink()
-    lived.verify(repair=True)
+    with pytest.raises(IntegrityError, match="is gone"):
+        lived.verify()
+    assert ("journal-missing", ".modelrepo/journal.jsonl") in found(lived.verify(repair=True))
+    assert not list(layout.state.glob("journal-*.damaged"))
     assert str(lived.push(model("new"), load=False).version) == "v10"
     assert [str(version) for version in lived.cleanup(**ageless).removed] == ["v10"]
 
@@ -269,3 +272,15 @@ def test_a_repair_waits_for_the_lock_like_every_writer(lived: Repository, layout
         with pytest.raises(BusyError):
             Repository(lived.root, lock_timeout=0.1).verify(repair=True)
     assert layout.journal.read_bytes() == b""
+
+
+def test_a_new_journal_carries_what_was_said_of_versions(filled: Repository, layout: Layout) -> None:
+    filled.annotate("v1", labels={"stage": "live"}, message="the first")
+    filled.annotate("v1", unset=["stage"], metrics={"auc": 0.5})
+    filled.pin("v3")
+    lines = layout.journal.read_bytes().splitlines(keepends=True)
+    layout.journal.write_bytes(b"".join([*lines[:-1], b"x" * 20 + b"\n", lines[-1]]))
+    filled.verify(repair=True)
+    shown = filled.show("v1")
+    assert (shown.labels, shown.metrics, shown.message) == ({}, {"auc": 0.5}, "the first")
+    assert filled.verify().ok

@@ -1,31 +1,38 @@
-"""What the operations return: frozen values, the same for Python and for `--json`."""
+"""What the operations return: frozen values, the same for Python and for `--json`.
+
+A value is made when it is first asked for: a command uses a few of the many, and each costs the start some time.
+"""
 
 from __future__ import annotations
 
-from modelrepo.repository.results.asking import (
-    Channel,
-    DiffResult,
-    HistoryAt,
-    HistoryEntry,
-    Inspection,
-    PathResult,
-    Prediction,
-    ServingConfig,
-    Status,
-    VersionDetails,
-    VersionSummary,
-)
-from modelrepo.repository.results.releasing import AnnotateResult, ChannelRemoval, MoveResult, PinResult
-from modelrepo.repository.results.storing import (
-    CleanupResult,
-    ExportResult,
-    InitResult,
-    Kept,
-    Problem,
-    PushResult,
-    RemoveResult,
-    VerifyResult,
-)
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modelrepo.repository.results.asking import (
+        Channel,
+        DiffResult,
+        HistoryAt,
+        HistoryEntry,
+        Inspection,
+        PathResult,
+        Prediction,
+        ServingConfig,
+        Status,
+        VersionDetails,
+        VersionSummary,
+    )
+    from modelrepo.repository.results.releasing import AnnotateResult, ChannelRemoval, MoveResult, PinResult
+    from modelrepo.repository.results.storing import (
+        CleanupResult,
+        ExportResult,
+        InitResult,
+        Kept,
+        Problem,
+        PushResult,
+        RemoveResult,
+        VerifyResult,
+    )
 
 __all__ = [
     "AnnotateResult",
@@ -52,3 +59,13 @@ __all__ = [
     "VersionDetails",
     "VersionSummary",
 ]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name means
+    """Import the module that has the value."""
+    if name in __all__:
+        for module in ("releasing", "storing", "asking"):
+            values = importlib.import_module(f"{__name__}.{module}")
+            if name in vars(values):
+                return vars(values)[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

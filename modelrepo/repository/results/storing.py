@@ -150,7 +150,9 @@ class RemoveResult(Value):
     Attributes:
         removed: The versions that went.
         freed: Bytes of their files.
+        unseen: Processes that could not be looked at for open files.
     """
 
     removed: tuple[VersionField, ...]
     freed: int
+    unseen: int = 0
