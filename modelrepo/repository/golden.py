@@ -144,13 +144,12 @@ def problems(snapshot: Snapshot, version: Version, manifest: Manifest, *, quick:
     path = snapshot.layout.golden_file(facts.digest, facts.format)
     where = str(path.relative_to(snapshot.layout.root))
     try:
-        if quick:
-            size = path.lstat().st_size
-            if size != facts.size:
-                detail = f"{version}'s golden requests have {size} bytes, not {facts.size}"
-                yield Problem(kind="golden-damaged", path=where, detail=detail)
-        else:
+        size = path.lstat().st_size
+        if not quick:
             load(snapshot, manifest)
+        elif size != facts.size:
+            detail = f"{version}'s golden requests have {size} bytes, not {facts.size}"
+            yield Problem(kind="golden-damaged", path=where, detail=detail)
     except FileNotFoundError:
         yield Problem(kind="golden-damaged", path=where, detail=f"{version}'s golden requests are gone")
     except IntegrityError as error:

@@ -125,6 +125,23 @@ def test_verify_finds_what_happened_to_them_and_the_version_is_sound_otherwise(
     assert repository.verify().ok
 
 
+def test_after_the_loss_of_modelrepo_an_adopted_version_says_which_it_misses_until_they_are_put_back(
+    repository: Repository, layout: Layout, model: Models, write: Write
+) -> None:
+    golden = write(RIGHT)
+    result = repository.push(model("one"), load=False, golden=golden)
+    assert result.golden is not None
+    path = layout.golden_file(result.golden.digest, "json")
+    shutil.rmtree(layout.state)
+    repository.init(adopt=True)
+    (problem,) = repository.verify().findings
+    assert (problem.path, problem.detail) == (str(path.relative_to(layout.root)), "v1's golden requests are gone")
+    path.parent.mkdir(0o755)
+    shutil.copyfile(golden, path)
+    path.chmod(0o444)
+    assert repository.verify().ok
+
+
 def test_a_repeated_push_says_that_other_requests_are_not_stored(
     repository: Repository, layout: Layout, model: Models, write: Write
 ) -> None:
