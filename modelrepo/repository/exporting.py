@@ -23,7 +23,7 @@ from modelrepo.errors import (
     UnconfirmedError,
     from_os,
 )
-from modelrepo.fs import copying, durable, source
+from modelrepo.fs import copying, deletion, durable, source
 from modelrepo.repository import leasing, staging
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import ExportResult
@@ -142,7 +142,7 @@ def _beside(place: Path) -> Iterator[Path]:
         yield copy
     finally:
         with contextlib.suppress(FileNotFoundError):
-            durable.delete_tree(copy)
+            deletion.delete_tree(copy)
 
 
 def _put(copy: Path, place: Path) -> None:

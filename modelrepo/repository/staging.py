@@ -13,7 +13,7 @@ from modelrepo.core.modes import Modes
 from modelrepo.core.refs import Version, looks_like_path
 from modelrepo.core.units import format_size
 from modelrepo.errors import BusyError, ModelError, ModelRepoError, SourceError, SystemRefusedError, from_os
-from modelrepo.fs import copying, durable, locks, look, source
+from modelrepo.fs import copying, deletion, durable, locks, look, source
 from modelrepo.repository import planning
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.writing import token
@@ -148,7 +148,7 @@ def staging(layout: Layout, modes: Modes) -> Iterator[tuple[Path, str]]:
                 yield directory, name
             finally:
                 if directory.exists():
-                    durable.delete_tree(directory)
+                    deletion.delete_tree(directory, top=layout.root)
         return
     raise BusyError("a staging directory went away as soon as it was made", kind="staging", hint="try again")
 

@@ -19,7 +19,7 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from modelrepo.errors import ModelError, SourceError
-from modelrepo.fs import durable
+from modelrepo.fs import deletion, durable
 from modelrepo.savedmodel.report import Loaded, Report
 
 #: Defaults of `--load-timeout` and `--load-memory`.
@@ -93,7 +93,7 @@ class Inspector:
                 with contextlib.suppress(OSError):
                     pipe.close()
         with contextlib.suppress(OSError):
-            durable.delete_tree(self._scratch)
+            deletion.delete_tree(self._scratch)
 
     def warm(self) -> None:
         """Let the child import TensorFlow while the caller does something else."""
