@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from modelrepo.core.layout import MANIFEST, Layout
 from modelrepo.core.manifest import Manifest, Origin
 from modelrepo.core.refs import LATEST, Version
 from modelrepo.errors import ModelError, RefusedError, SourceError
-from modelrepo.fs import look, machine, source
+from modelrepo.fs import look, machine, native, source
 from modelrepo.repository import origins
 from modelrepo.repository.progress import Counter, Progress
 from modelrepo.savedmodel.report import Report
@@ -136,7 +137,7 @@ class Survey:
         )
 
     def _listing(self, version: Version) -> source.Listing | None:
-        """A version's files, where all of it can be stored and lies on the root's device."""
+        """A version's files, where all of it can be stored and lies in the root itself."""
         directory = self.layout.version(version)
         try:
             listing = source.look(directory)
@@ -151,6 +152,11 @@ class Survey:
         elsewhere += [path for path in (".", *listing.directories) if look.device(directory / path) != device]
         if elsewhere:
             self.problems.append(f"{version}/{min(elsewhere)} lies on another device: copy it into {version}")
+            return None
+        mounted = native.mount_points(str(directory))
+        if mounted:
+            path = os.path.normpath(f"{version}/{mounted[0]}")
+            self.problems.append(f"{path} is mounted from elsewhere: copy it into its place")
             return None
         if not look.may_write(directory):
             self.problems.append(f"{version} may not be written by this user: its manifest goes there")

@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,3 +114,152 @@ def test_a_deletion_that_stopped_leaves_it_to_the_group_that_shares_it(
         with pytest.raises(OSError, match="stopped"):
             deletion.delete_tree(top)
     assert stat.S_IMODE(top.stat().st_mode) == 0o2775
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Path:
+    """What must stay."""
+    (tmp_path / "victim" / "evil" / "below").mkdir(parents=True)
+    (tmp_path / "victim" / "evil" / "below" / "precious").write_text("bytes")
+    return tmp_path / "victim"
+
+
+def precious(victim: Path) -> bool:
+    return (victim / "evil" / "below" / "precious").read_text() == "bytes"
+
+
+def swap_before_opening(monkeypatch: pytest.MonkeyPatch, name: str, swap: Callable[[], object]) -> None:
+    """Do something in the moment between the listing of a directory and its opening."""
+    real, done = os.open, list[str]()
+
+    def late(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if os.fspath(path) == name and not done:
+            done.append(name)
+            swap()
+        return real(path, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", late)
+
+
+@pytest.mark.parametrize("place", ["link", "directory"])
+def test_a_directory_that_is_replaced_before_it_is_opened_leads_nobody_out(
+    tmp_path: Path, victim: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Its owner may rename it, and put a link or another directory in its place."""
+    inner = tmp_path / "tree" / "evil"
+    inner.mkdir(parents=True)
+
+    def swap() -> None:
+        inner.rename(tmp_path / "aside")
+        if place == "link":
+            inner.symlink_to(victim / "evil")
+        else:
+            (victim / "evil").rename(inner)
+
+    before = len(os.listdir("/proc/self/fd"))
+    swap_before_opening(monkeypatch, "evil", swap)
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - its number is looked at
+        deletion.delete_tree(tmp_path / "tree")
+    monkeypatch.undo()
+    assert caught.value.errno in ({errno.ENOTDIR, errno.ELOOP} if place == "link" else {errno.ESTALE})
+    assert len(os.listdir("/proc/self/fd")) == before
+    if place == "directory":
+        inner.rename(victim / "evil")
+    assert precious(victim)
+
+
+def test_a_link_in_place_of_a_directory_above_leads_nobody_out(tmp_path: Path, victim: Path) -> None:
+    (tmp_path / "root" / "trash").mkdir(parents=True)
+    (tmp_path / "root" / "trash" / "evil").mkdir()
+    (tmp_path / "root" / "trash").rename(tmp_path / "aside")
+    (tmp_path / "root" / "trash").symlink_to(victim)
+    with pytest.raises(NotADirectoryError):
+        deletion.delete_tree(tmp_path / "root" / "trash" / "evil", top=tmp_path / "root")
+    assert precious(victim)
+
+
+def test_a_directory_that_is_moved_while_it_is_deleted_leads_nobody_to_where_it_went(
+    tmp_path: Path, victim: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the way up, `..` is the directory that it was moved to: what has the same names there stays."""
+    for path in ("a/evil/x/y", "a/b"):
+        (tmp_path / "tree" / path).mkdir(parents=True)
+    (victim / "b").mkdir()
+    swap_before_opening(monkeypatch, "y", lambda: (tmp_path / "tree" / "a" / "evil").rename(victim / "moved"))
+    with pytest.raises(OSError, match=os.strerror(errno.ESTALE)):
+        deletion.delete_tree(tmp_path / "tree")
+    monkeypatch.undo()
+    assert precious(victim)
+    assert (victim / "b").is_dir()
+
+
+MOUNTED = """
+import errno, sys
+from pathlib import Path
+from modelrepo.fs.deletion import delete_tree
+try:
+    delete_tree(Path(sys.argv[1]))
+except OSError as error:
+    print(errno.errorcode[error.errno])
+"""
+
+
+@pytest.mark.parametrize("what", ["--bind {victim}", "-t tmpfs none"])
+@pytest.mark.parametrize("place", ["b b", "."])
+def test_nothing_is_deleted_where_something_is_mounted_below(
+    tmp_path: Path, victim: Path, what: str, place: str
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount")
+    tree = tmp_path / "tree"
+    (tree / "b b").mkdir(parents=True)
+    (tree / "a").touch()
+    shell = f'mount {what.format(victim=victim)} "$1" && exec "$2" -c "$3" "$4"'
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", shell, "sh", str(tree / place), sys.executable, MOUNTED, str(tree)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if "mount" in done.stderr:
+        pytest.skip(f"nothing can be mounted here: {done.stderr}")
+    assert done.stdout == "EBUSY\n", done.stderr
+    assert (tree / "a").exists()
+    assert precious(victim)
+    deletion.delete_tree(tree)
+    assert not tree.exists()
+
+
+def test_another_device_is_not_crossed_where_the_system_names_no_mounts(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount")
+    tree = tmp_path / "tree"
+    (tree / "a").mkdir(parents=True)
+    script = f"from modelrepo.fs import native; native.mount_points = lambda _: ()\n{MOUNTED}"
+    shell = 'mount -t tmpfs none "$1" && touch "$1/kept" && "$2" -c "$3" "$4"; ls "$1"'
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", shell, "sh", str(tree / "a"), sys.executable, script, str(tree)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if "mount" in done.stderr:
+        pytest.skip(f"nothing can be mounted here: {done.stderr}")
+    assert done.stdout == "EXDEV\nkept\n", done.stderr
+
+
+def test_deleting_keeps_few_descriptors_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "tree" / "/".join("d" * 60)
+    path.mkdir(parents=True)
+    (path / "file").touch()
+    before, most, unlink = len(os.listdir("/proc/self/fd")), list[int](), os.unlink
+
+    def count(name: str, *, dir_fd: int) -> None:
+        most.append(len(os.listdir("/proc/self/fd")))
+        unlink(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", count)
+    deletion.delete_tree(tmp_path / "tree")
+    assert most[0] - before <= 5

@@ -284,3 +284,86 @@ def test_only_an_empty_directory_is_removed_as_empty(tmp_path: Path) -> None:
     assert not durable.remove_empty(tmp_path / "full")
     assert durable.remove_empty(tmp_path / "full" / "below")
     assert not durable.remove_empty(tmp_path / "missing")
+
+
+def linked(tmp_path: Path) -> tuple[Path, Path]:
+    """A tree in which a directory has become a link to another's, and that one."""
+    outside, top = tmp_path / "outside", tmp_path / "top"
+    outside.mkdir()
+    (outside / "shadow").touch(mode=0o600)
+    (top / "v1").mkdir(parents=True)
+    (top / "v1" / "x").symlink_to(outside)
+    return top, outside
+
+
+def test_set_mode_follows_no_link_below_the_top(tmp_path: Path) -> None:
+    top, outside = linked(tmp_path)
+    with pytest.raises(NotADirectoryError):
+        durable.set_mode(top / "v1" / "x" / "shadow", 0o644, top=top)
+    assert stat.S_IMODE((outside / "shadow").stat().st_mode) == 0o600
+    (tmp_path / "link").symlink_to(top)
+    durable.set_mode(tmp_path / "link" / "v1", 0o700, top=tmp_path / "link")
+    assert stat.S_IMODE((top / "v1").stat().st_mode) == 0o700, "the top itself may be reached through links"
+
+
+def test_set_mode_sets_what_it_opened_whatever_has_the_name_by_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch(mode=0o600)
+    (tmp_path / "precious").touch(mode=0o600)
+    fchmod = os.fchmod
+
+    def late(descriptor: int, mode: int) -> None:
+        (tmp_path / "file").rename(tmp_path / "aside")
+        (tmp_path / "file").symlink_to("precious")
+        fchmod(descriptor, mode)
+
+    monkeypatch.setattr(os, "fchmod", late)
+    durable.set_mode(tmp_path / "file", 0o444)
+    assert stat.S_IMODE((tmp_path / "precious").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "aside").stat().st_mode) == 0o444
+
+
+def test_write_new_makes_nothing_in_a_directory_that_is_a_link(tmp_path: Path) -> None:
+    top, outside = linked(tmp_path)
+    with pytest.raises(NotADirectoryError):
+        durable.write_new(top / "v1" / "x" / "new", b"bytes", 0o644)
+    assert os.listdir(outside) == ["shadow"]
+
+
+@pytest.mark.parametrize("mode", [0o755, None])
+def test_make_directory_changes_nothing_that_took_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int | None
+) -> None:
+    (tmp_path / "precious").touch(mode=0o600)
+    before, mkdir = os.stat(tmp_path / "precious"), os.mkdir
+
+    def replaced(name: str, bits: int, *, dir_fd: int) -> None:
+        mkdir(name, bits, dir_fd=dir_fd)
+        (tmp_path / "new").rename(tmp_path / "aside")
+        (tmp_path / "new").symlink_to("precious")
+
+    monkeypatch.setattr(os, "mkdir", replaced)
+    with pytest.raises(NotADirectoryError):
+        durable.make_directory(tmp_path / "new", mode)
+    assert os.stat(tmp_path / "precious") == before
+
+
+def test_what_root_makes_is_given_away_by_descriptor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root gives files away")
+    owned, precious = tmp_path / "owned", tmp_path / "precious"
+    owned.mkdir()
+    os.chown(owned, 1, 1)
+    precious.touch()
+    fchown = os.fchown
+
+    def late(descriptor: int, uid: int, gid: int) -> None:
+        (owned / "new").rename(owned / "aside")
+        (owned / "new").symlink_to(precious)
+        fchown(descriptor, uid, gid)
+
+    monkeypatch.setattr(os, "fchown", late)
+    durable.write_new(owned / "new", b"bytes", 0o644)
+    assert precious.stat().st_uid == 0
+    assert (owned / "aside").stat().st_uid == 1

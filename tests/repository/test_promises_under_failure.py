@@ -514,9 +514,9 @@ def test_a_push_whose_staging_directory_goes_takes_another(
 ) -> None:
     mkdir, made = os.mkdir, list[str]()
 
-    def taken(path: str, *words: Any, **options: Any) -> None:
+    def taken(path: Any, *words: Any, **options: Any) -> None:
         mkdir(path, *words, **options)
-        if path.startswith("push-"):
+        if str(path).startswith("push-"):
             made.append(path)
             if len(made) < 3:  # what a cleanup does that finds it unheld
                 os.rename(layout.staging / path, layout.trash / "staging-x")
