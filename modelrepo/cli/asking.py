@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import sys
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
-from modelrepo.cli import completion, exits, render
+from modelrepo.cli import completion, describing, differences, exits, render
 from modelrepo.cli.answers import Answer, Answers
 from modelrepo.cli.app import Run, command
-from modelrepo.cli.options import MemoryOption, RefArgument, TimeoutOption, pairs
+from modelrepo.cli.options import AllowOption, MemoryOption, RefArgument, TimeoutOption, attempt, pairs
 from modelrepo.cli.several import RootsArgument, several
+from modelrepo.core.contents import MAX_REQUEST_BYTES
 from modelrepo.core.refs import looks_like_path
 from modelrepo.core.units import parse_duration, parse_size, parse_time
-from modelrepo.errors import IntegrityError, NoRepositoryError, NotFoundError, RequestError
-from modelrepo.repository import Repository
+from modelrepo.errors import IntegrityError, NoRepositoryError, NotFoundError, RefusedError, RequestError
+from modelrepo.repository import Repository, results
 
 LimitOption = Annotated[int | None, typer.Option("--limit", metavar="N", help="At most N.")]
 
@@ -36,7 +41,7 @@ def list_versions(
 def show(run: Run, ref: RefArgument) -> Answer:
     """Show one version, also one that was deleted."""
     result = run.repository().show(ref)
-    return Answer(result, render.details(result), (str(result.version),))
+    return Answer(result, describing.details(result), (str(result.version),))
 
 
 @command("inspect")
@@ -51,20 +56,91 @@ def inspect(
     load: Annotated[bool, typer.Option("--load", help="Load it with TensorFlow, too.")] = False,
     load_timeout: TimeoutOption = "5m",
     load_memory: MemoryOption = None,
+    allow_op: AllowOption = None,
 ) -> Answer:
-    """Say what a SavedModel offers: signatures, tags, ops."""
-    try:
-        result = run.repository().inspect(
+    """Say what a SavedModel offers, and what the scan finds: signatures, tags, ops, findings."""
+    with _meaning(target):
+        result, failed = attempt(
+            run.repository().inspect,
+            results.Inspection,
             target,
+            allow_ops=allow_op or (),
             load=load,
             load_timeout=parse_duration(load_timeout),
             load_memory=None if load_memory is None else parse_size(load_memory),
         )
+    return Answer(result, describing.inspection(result), tuple(result.signatures), error=failed)
+
+
+@contextlib.contextmanager
+def _meaning(*targets: str) -> Iterator[None]:
+    """Where a ref is not there, but a directory of that name is, ask whether that was meant."""
+    try:
+        yield
     except (NotFoundError, NoRepositoryError, RequestError) as error:
-        if not looks_like_path(target) and os.path.isdir(target):
-            error.hint = f"did you mean ./{target}?"
+        for target in targets:
+            if not looks_like_path(target) and os.path.isdir(target):
+                error.hint = f"did you mean ./{target}?"
         raise
-    return Answer(result, render.inspection(result), tuple(result.signatures))
+
+
+@command("diff")
+def diff(
+    run: Run,
+    before: Annotated[
+        str,
+        typer.Argument(metavar="A", help="What callers know: a version, or ./export.", autocompletion=completion.refs),
+    ],
+    after: Annotated[
+        str, typer.Argument(metavar="B", help="What they would get: likewise.", autocompletion=completion.refs)
+    ],
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit with 4 where B breaks callers of A, or nobody can tell.")
+    ] = False,
+) -> Answer:
+    """Say what changes from one model to another: for callers, and on disk."""
+    with _meaning(before, after):
+        result = run.repository().diff(before, after)
+    breaking = result.signatures.breaking if result.signatures is not None else ()
+    error = None
+    if exit_code and (breaking or result.signatures is None):
+        error = RefusedError(f"{after} could not be compared with {before}", kind="not-compared")
+        if breaking:
+            many = f"{len(breaking)} breaking change{'s' if len(breaking) > 1 else ''}"
+            error = RefusedError(f"{after} breaks callers of {before}", kind="breaking", got=many)
+    return Answer(result, differences.diff(result), tuple(change.text for change in breaking), result.warnings, error)
+
+
+@command("predict")
+def predict(
+    run: Run,
+    ref: RefArgument,
+    inputs: Annotated[
+        str, typer.Option("--input", metavar="FILE", help="The inputs, as JSON or .npz; - for standard input.")
+    ],
+    signature: Annotated[
+        str | None, typer.Option("--signature", metavar="S", help="Which signature (serving_default, or the only one).")
+    ] = None,
+    load_timeout: TimeoutOption = "5m",
+    load_memory: MemoryOption = None,
+    allow_op: AllowOption = None,
+) -> Answer:
+    """Call one signature of a version once, and print its outputs as JSON."""
+    result = run.repository().predict(
+        ref,
+        _standard_input() if inputs == "-" else inputs,
+        signature=signature,
+        allow_ops=allow_op or (),
+        load_timeout=parse_duration(load_timeout),
+        load_memory=None if load_memory is None else parse_size(load_memory),
+    )
+    text = json.dumps(result.model_dump(mode="json"), ensure_ascii=True, allow_nan=False)
+    return Answer(result, text, (str(result.version),))
+
+
+def _standard_input() -> bytes:
+    """All of it, but not more than one byte over what is taken."""
+    return b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_REQUEST_BYTES + 1)
 
 
 @command("history")

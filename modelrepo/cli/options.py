@@ -32,6 +32,9 @@ MemoryOption = Annotated[
     str | None,
     typer.Option("--load-memory", metavar="SIZE", help="Memory for the load (4 GiB and 3 times the model)."),
 ]
+AllowOption = Annotated[
+    list[str] | None, typer.Option("--allow-op", metavar="OP", help="Let this op in, though the scan refuses it.")
+]
 MessageOption = Annotated[str | None, typer.Option("-m", "--message", metavar="TEXT", help="What to say about it.")]
 LabelOption = Annotated[list[str] | None, typer.Option("--label", metavar="K=V", help="A word for programs.")]
 MetricOption = Annotated[list[str] | None, typer.Option("--metric", metavar="K=NUMBER", help="A finite number.")]

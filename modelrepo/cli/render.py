@@ -3,38 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 from modelrepo.cli.answers import hanging, page, printable, table
-from modelrepo.core.manifest import Exported
+from modelrepo.cli.describing import SHORT_DIGEST, count, findings, moment, who
 from modelrepo.core.refs import Version
-from modelrepo.core.signatures import Signature, describe
 from modelrepo.core.units import format_size
-from modelrepo.core.values import Actor
 from modelrepo.repository import results
-
-_SHORT_DIGEST = len("sha256:") + 12
-
-
-def _time(moment: datetime | None) -> str:
-    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
-
-
-def _signatures(signatures: Mapping[str, Signature] | None) -> list[str]:
-    if signatures is None:
-        return ["signatures: not read"]
-    if not signatures:
-        return ["signatures: none"]
-    lines = ["signatures:"]
-    for name, signature in signatures.items():
-        lines.append(f"  {name}")
-        lines += [f"    in   {key}: {describe(tensor)}" for key, tensor in signature.inputs.items()]
-        lines += [f"    out  {key}: {describe(tensor)}" for key, tensor in signature.outputs.items()]
-    return lines
 
 
 def init(result: results.InitResult) -> str:
@@ -44,7 +18,7 @@ def init(result: results.InitResult) -> str:
         made = f"{result.repo} is a repository already" + ("" if result.adopted else "; nothing changed")
     lines = [made]
     if result.adopted:
-        lines.append(f"adopted {_count(len(result.adopted), 'version')}: {_spans(result.adopted)}")
+        lines.append(f"adopted {count(len(result.adopted), 'version')}: {_spans(result.adopted)}")
     return page(lines)
 
 
@@ -61,11 +35,15 @@ def _spans(versions: Sequence[Version]) -> str:
 
 def push(result: results.PushResult, *, asked: bool = False) -> str:
     """What is stored, whether it loads, and what became of the promote."""
-    facts = f"{_count(result.files, 'file')}, {format_size(result.size)}, {result.digest[:_SHORT_DIGEST]}"
+    facts = f"{count(result.files, 'file')}, {format_size(result.size)}, {result.digest[:SHORT_DIGEST]}"
     lines = [f"pushed {result.version}: {facts}" if result.created else f"{result.version} has this content: {facts}"]
     loaded = "TensorFlow loaded it" if result.load == "passed" else "TensorFlow did not load it (--no-load)"
     names = ", ".join(result.signatures) if result.signatures else "none read"
+    if result.golden is not None and result.load == "passed" and result.created:
+        loaded += f", {count(result.golden.requests, 'golden request')} answered right"
     lines.append(f"  {loaded}; signatures: {names}")
+    if result.findings:
+        lines += [f"  {line}" for line in findings(result.findings, result.scanned_by, result.allowed_ops)]
     if result.promoted is not None:
         return f"{page(lines)}\n{move(result.promoted, 'promoted')}"
     if result.created and not asked:
@@ -75,8 +53,9 @@ def push(result: results.PushResult, *, asked: bool = False) -> str:
 
 def export(result: results.ExportResult) -> str:
     """One line."""
-    facts = f"{_count(result.files, 'file')}, {format_size(result.size)}"
-    return printable(f"exported {result.version} to {result.path}: {facts}")
+    facts = f"{count(result.files, 'file')}, {format_size(result.size)}"
+    beside = f"; golden requests: {result.golden}" if result.golden is not None else ""
+    return printable(f"exported {result.version} to {result.path}: {facts}{beside}")
 
 
 def move(result: results.MoveResult, verb: str, *, dry_run: bool = False) -> str:
@@ -146,7 +125,7 @@ def versions(rows: Sequence[results.VersionSummary]) -> str:
     cells = [
         (
             str(row.version),
-            _time(row.created_at),
+            moment(row.created_at),
             format_size(row.size),
             _state(row),
             row.load or "DAMAGED",
@@ -161,73 +140,15 @@ def versions(rows: Sequence[results.VersionSummary]) -> str:
 
 def _state(row: results.VersionSummary) -> str:
     if row.removed_at is not None:
-        return _time(row.removed_at)
+        return moment(row.removed_at)
     return ", ".join((*row.channels, *(("pinned",) if row.pinned else ())))
-
-
-def details(result: results.VersionDetails) -> str:
-    """All that is known of one version."""
-    by = _actor(result.created_by)
-    lines = [
-        f"{result.version}" + (f"  ({', '.join(result.channels)})" if result.channels else ""),
-        f"path:       {result.path}" if result.path else f"deleted:    {_time(result.removed_at)} UTC",
-        f"pushed:     {_time(result.created_at)} UTC by {by}"
-        + (" (adopted: its files' time)" if result.adopted else ""),
-        f"from:       {result.source.host}:{result.source.path}" + (" (adopted)" if result.adopted else ""),
-        *_exported(result.source.exported),
-        f"digest:     {result.digest}",
-        f"size:       {format_size(result.size)} in {_count(len(result.files), 'file')}",
-        f"load:       {result.load}" + (f" (TensorFlow {result.loaded_by})" if result.loaded_by else ""),
-        f"written by: TensorFlow {result.tensorflow_version or 'unknown'}",
-    ]
-    if result.pinned:
-        lines.append("pinned:     yes")
-    if result.message:
-        lines.append(f"message:    {result.message}")
-    lines += [f"label:      {key}={value}" for key, value in result.labels.items()]
-    lines += [f"metric:     {key}={value:g}" for key, value in result.metrics.items()]
-    lines += _signatures(result.signatures)
-    lines.append("files:")
-    lines += [f"  {entry.digest[:_SHORT_DIGEST]}  {format_size(entry.size):>9}  {entry.path}" for entry in result.files]
-    return page(lines)
-
-
-def _exported(exported: Exported | None) -> list[str]:
-    """What it was in the repository that it was exported from."""
-    if exported is None:
-        return []
-    return [
-        f"was:        {exported.version}, pushed {_time(exported.created_at)} UTC by {_actor(exported.created_by)}",
-        f"            from {exported.host}:{exported.path}",
-        f"            manifest {exported.manifest_digest}",
-    ]
-
-
-def inspection(result: results.Inspection) -> str:
-    """What a SavedModel offers."""
-    lines = [
-        result.path + (f"  ({result.version})" if result.version else ""),
-        f"written by: TensorFlow {result.tensorflow_version or 'unknown'}",
-        "tags:       " + "; ".join(",".join(tags) or "(none)" for tags in result.tags),
-    ]
-    if result.load is not None:
-        lines.append(f"load:       {result.load} (TensorFlow {result.loaded_by})")
-    lines += _signatures(result.signatures)
-    count = sum(result.ops.values())
-    lines.append(f"ops:        {count} of {_count(len(result.ops), 'kind')}; --json lists them")
-    return page(lines)
-
-
-def _actor(actor: Actor) -> str:
-    claims = ", ".join(f"{name}={value}" for name, value in actor.claims.items())
-    return f"{actor.user}@{actor.host}" + (f" (claims {claims})" if claims else "")
 
 
 def history(entries: Sequence[results.HistoryEntry]) -> str:
     """A table, or nothing."""
     if not entries:
         return "nothing happened yet"
-    cells = [(_time(entry.time), _actor(entry.actor), entry.action, _what(entry), _why(entry)) for entry in entries]
+    cells = [(moment(entry.time), who(entry.actor), entry.action, _what(entry), _why(entry)) for entry in entries]
     return table(("TIME (UTC)", "WHO", "ACTION", "WHAT", "WHY"), cells, whole=(0, 2))
 
 
@@ -240,15 +161,23 @@ def _what(entry: results.HistoryEntry) -> str:
 def _why(entry: results.HistoryEntry) -> str:
     """What the actor said; of an annotation, what was said about the version."""
     words = [*([entry.reason] if entry.reason else []), *(f"-{key}" for key in entry.unset or ())]
+    words += [f"allowed: {op}" for op in entry.allowed_ops or ()]
     return " ".join([*words, *_said(entry.message, entry.labels, entry.metrics)])
 
 
 def history_at(then: results.HistoryAt) -> str:
     """What each channel named then, and the moves that had brought it there."""
     if not then.channels:
-        return f"no channel named anything at {_time(then.at)} UTC"
+        return f"no channel named anything at {moment(then.at)} UTC"
     cells = [
-        (move.channel or "", str(move.to), _time(move.time), _actor(move.actor), move.action, move.reason or "")
+        (
+            move.channel or "",
+            str(move.to),
+            moment(move.time),
+            who(move.actor),
+            move.action,
+            move.reason or "",
+        )
         for move in then.moves
     ]
     return table(("CHANNEL", "VERSION", "SINCE (UTC)", "BY", "ACTION", "WHY"), cells, whole=(0, 1, 2))
@@ -263,7 +192,7 @@ def problem(found: results.Problem) -> str:
 def status(result: results.Status) -> str:
     """The repository at one glance."""
     free = format_size(result.free)
-    lines = [f"{result.repo}: {_count(result.versions, 'version')}, {format_size(result.size)} ({free} free)"]
+    lines = [f"{result.repo}: {count(result.versions, 'version')}, {format_size(result.size)} ({free} free)"]
     nowhere = "nothing to roll back to"
     if any(each.kind == "journal-damaged" for each in result.problems):
         nowhere = "where a rollback would lead cannot be read"
@@ -283,7 +212,7 @@ def status(result: results.Status) -> str:
 def verify(result: results.VerifyResult, *, quick: bool = False) -> str:
     """The findings, then one line."""
     lines = [problem(each) for each in result.findings]
-    checked = _count(len(result.versions), "version") + " checked" + (", no bytes read" if quick else "")
+    checked = count(len(result.versions), "version") + " checked" + (", no bytes read" if quick else "")
     lines.append(f"{checked}: " + ("all is as it should be" if result.ok else "not as it should be"))
     return page(lines)
 
@@ -311,7 +240,7 @@ def cleanup(result: results.CleanupResult) -> str:
             names = ", ".join(map(str, result.removed))
             lines.append(f"deleted {names}: {format_size(result.freed)}")
         if result.leftovers:
-            lines.append(f"deleted {_count(result.leftovers, 'leftover')} of crashed commands")
+            lines.append(f"deleted {count(result.leftovers, 'leftover')} of crashed commands")
         return page(lines)
     lines = []
     for kept in result.kept:
@@ -319,7 +248,7 @@ def cleanup(result: results.CleanupResult) -> str:
         for holder in kept.by:
             lines += hanging(holder, " " * len("keep    "))
     lines += [f"delete  {version}" for version in reversed(result.removed)]
-    lines.append(f"would delete {_count(len(result.removed), 'version')}: {format_size(result.freed)}")
+    lines.append(f"would delete {count(len(result.removed), 'version')}: {format_size(result.freed)}")
     if result.unseen:
         lines.append(_unseen(result.unseen))
     return page(lines)

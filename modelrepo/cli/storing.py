@@ -10,6 +10,7 @@ from modelrepo.cli import completion, render
 from modelrepo.cli.answers import Answer, Answers
 from modelrepo.cli.app import LockOption, Run, command
 from modelrepo.cli.options import (
+    AllowOption,
     BreakingOption,
     DryRunOption,
     LabelOption,
@@ -86,6 +87,15 @@ def push(
     no_load: Annotated[bool, typer.Option("--no-load", help="Do not let TensorFlow load it first.")] = False,
     load_timeout: TimeoutOption = "5m",
     load_memory: MemoryOption = None,
+    golden: Annotated[
+        str | None,
+        typer.Option("--golden", metavar="FILE", help="Requests and right answers, JSON or .npz, that it must give."),
+    ] = None,
+    smoke: Annotated[
+        bool,
+        typer.Option("--smoke", help="Call every signature with zeros or empty strings; finite outputs must come."),
+    ] = False,
+    allow_op: AllowOption = None,
     follow_links: Annotated[
         bool, typer.Option("--follow-links", help="Store what symbolic links inside SOURCE name.")
     ] = False,
@@ -117,6 +127,7 @@ def push(
         source,
         message=message,
         load=not no_load,
+        allow_ops=allow_op or (),
         follow_links=follow_links,
         links_into=links_into or [],
         allow_duplicate=allow_duplicate,
@@ -126,6 +137,8 @@ def push(
         reason=reason,
         init=init_first,
         number=number,
+        golden=golden,
+        smoke=smoke,
         **arguments,
     )
     return Answer(outcome, render.push(outcome, asked=promote), (str(outcome.version),), outcome.warnings, error)
@@ -139,7 +152,7 @@ def export(
 ) -> Answer:
     """Copy a version out: verified, with its manifest. A push of the copy checks it, and records where it came from."""
     result, error = attempt(run.repository().export, results.ExportResult, ref, directory)
-    return Answer(result, render.export(result), (str(result.version),), error=error)
+    return Answer(result, render.export(result), (str(result.version),), result.warnings, error)
 
 
 @command("verify")

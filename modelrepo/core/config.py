@@ -50,9 +50,11 @@ class Gates(Value):
 
     Attributes:
         breaking: What to do where the new target breaks callers of the present one.
+        require_load: What to do where TensorFlow has not loaded the new target at its push.
     """
 
     breaking: Literal["refuse", "warn", "off"] = "refuse"
+    require_load: Literal["refuse", "warn", "off"] = "warn"
 
 
 class Access(Value):
@@ -104,6 +106,7 @@ grace = "24h"            # whatever a channel left less than this ago
 
 [gates]
 breaking = "refuse"      # a promote that breaks callers: "refuse", "warn" or "off"
+require_load = "warn"    # a promote of what TensorFlow has not loaded: "refuse", "warn" or "off"
 
 [access]
 shared = {_truth(shared)}           # whether members of the root directory's group may write
@@ -131,8 +134,8 @@ def parse_config(data: bytes, where: str) -> Config:
         IntegrityError: They cannot be read, hold an unknown key or a wrong value, or are of a newer format.
     """
     hint = (
-        "correct it by hand: format = 1; [retention] keep_last, keep_rollback, min_age, grace; [gates] breaking; "
-        "[access] shared; [storage] network_fs"
+        "correct it by hand: format = 1; [retention] keep_last, keep_rollback, min_age, grace; "
+        "[gates] breaking, require_load; [access] shared; [storage] network_fs"
     )
     try:
         fields = tomllib.loads(data.decode())

@@ -11,6 +11,8 @@ from modelrepo.core.values import Value, has_control
 MAX_FILES = 100_000
 MAX_LEVELS = 32
 MAX_NAME_BYTES = 200
+#: The largest file of requests, golden or for a prediction.
+MAX_REQUEST_BYTES = 16 * 1024 * 1024
 
 
 class FileEntry(Value):

@@ -14,6 +14,7 @@ STATE = ".modelrepo"
 MANIFEST = "manifest.json"
 #: The base paths for TensorFlow Serving.
 SERVING = "serving"
+_HEX_DIGITS = 64
 #: What file systems and desktops put into a directory; an empty directory may hold them.
 SYSTEM_ENTRIES = frozenset({"lost+found", ".snapshot", ".snapshots", ".zfs", ".Trash-0", ".Trash-1000", ".DS_Store"})
 
@@ -57,6 +58,20 @@ class Layout:
     def removed(self) -> Path:
         """Manifests of deleted versions."""
         return self.state / "removed"
+
+    @property
+    def golden(self) -> Path:
+        """Golden requests, by digest; made with the first."""
+        return self.state / "golden"
+
+    def golden_file(self, digest: str, kind: str) -> Path:
+        """One file of golden requests."""
+        return self.golden / f"{digest.removeprefix('sha256:')}.{kind}"
+
+    def is_golden(self, path: Path) -> bool:
+        """Whether a path is spelled like one of them."""
+        digest, _, kind = path.name.partition(".")
+        return len(digest) == _HEX_DIGITS and not set(digest) - set("0123456789abcdef") and kind in {"json", "npz"}
 
     @property
     def staging(self) -> Path:

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from modelrepo.core.contents import FileEntry, content_digest, is_safe_path
+from modelrepo.core.findings import Finding
 from modelrepo.core.formats import FORMAT, first_problem, newer_format
 from modelrepo.core.layout import MANIFEST
 from modelrepo.core.signatures import Signature
@@ -52,6 +53,22 @@ class Origin(Value):
     exported: Exported | None = None
 
 
+class Golden(Value):
+    """The golden requests that a version carries: kept in the repository, not among its files.
+
+    Attributes:
+        digest: Of the file: `sha256:` and 64 hex digits of its bytes.
+        format: How it is written; the file's name ends so.
+        size: Its bytes.
+        requests: How many requests it holds.
+    """
+
+    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    format: Literal["json", "npz"]
+    size: int
+    requests: int
+
+
 class Manifest(Value):
     """One version.
 
@@ -75,6 +92,11 @@ class Manifest(Value):
         fingerprint: TensorFlow's own fingerprint of it, numbers as decimal text; None where it has none.
         load: Whether TensorFlow's Session loader, which TensorFlow Serving uses, has loaded it at push.
         loaded_by: Which TensorFlow loaded it.
+        cage: What the process that loaded it had given up; None where nobody loaded it.
+        findings: What the scan found; None where nobody scanned it.
+        scanned_by: Which TensorFlow's ops the scan knew; None where nobody scanned it.
+        allowed_ops: Ops that the scan would have refused, and that the pusher let in.
+        golden: Its golden requests; where `load` is `passed`, it answered them right at push. None where it has none.
         modelrepo_version: Which modelrepo wrote this.
     """
 
@@ -97,6 +119,11 @@ class Manifest(Value):
     fingerprint: dict[str, str] | None = None
     load: Literal["passed", "skipped"] = "skipped"
     loaded_by: str | None = None
+    cage: tuple[str, ...] | None = None
+    findings: tuple[Finding, ...] | None = None
+    scanned_by: str | None = None
+    allowed_ops: tuple[str, ...] = ()
+    golden: Golden | None = None
     modelrepo_version: str = Field(default="")
 
     @model_validator(mode="after")

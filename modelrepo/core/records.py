@@ -71,6 +71,7 @@ class Record(Value):
         files: Number of its files.
         steps: How many targets a rollback takes off the stack.
         breaking: The breaking changes that were let through.
+        allowed_ops: Ops that the scan would have refused, and that a push let in.
         labels: Labels that an annotation gives a version.
         metrics: Metrics that it gives it.
         message: The message that it gives it; an empty one takes the message away.
@@ -104,6 +105,7 @@ class Record(Value):
     files: Count | None = None
     steps: Count | None = None
     breaking: tuple[str, ...] | None = None
+    allowed_ops: tuple[str, ...] | None = None
     labels: dict[str, str] | None = None
     metrics: dict[str, FiniteFloat] | None = None
     message: str | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from modelrepo.fs.look import room
 
 PIECES = 16
 PIECE_BYTES = 64 * 1024
+_NAMES = frozenset(f"{number:02}" for number in range(PIECES))
 #: Pieces are only made again where that does not make the disk tight for others.
 _COMFORT_BYTES = 64 * 1024 * 1024
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -41,24 +42,29 @@ def with_room(directory: Path, action: Callable[[], T]) -> T:
                 raise
 
 
+@contextlib.contextmanager
+def _opened(directory: Path) -> Iterator[int]:
+    """The ballast, open. Neither it nor the directory above may be a link: files elsewhere are no ballast."""
+    with durable.opened(directory, directory.parent.parent) as descriptor:
+        yield descriptor
+
+
 def _give_up_one(directory: Path) -> bool:
-    names = _pieces(directory)
-    if not names:
-        return False
     try:
-        os.unlink(directory / names[-1])
+        with _opened(directory) as descriptor:
+            names = _pieces(descriptor)
+            if not names:
+                return False
+            os.unlink(names[-1], dir_fd=descriptor)
+            with contextlib.suppress(OSError):
+                durable.sync(descriptor)  # most file systems free the blocks only when this is on the disk
+            return True
     except OSError:
         return False
-    with contextlib.suppress(OSError):
-        durable.sync_directory(directory)  # most file systems free the blocks only when this is on the disk
-    return True
 
 
-def _pieces(directory: Path) -> list[str]:
-    try:
-        return sorted(os.listdir(directory))
-    except OSError:
-        return []
+def _pieces(descriptor: int) -> list[str]:
+    return sorted(_NAMES.intersection(os.listdir(descriptor)))
 
 
 def replenish(directory: Path, modes: Modes = PRIVATE, comfort: int = _COMFORT_BYTES) -> None:
@@ -69,13 +75,14 @@ def replenish(directory: Path, modes: Modes = PRIVATE, comfort: int = _COMFORT_B
         modes: The repository's modes.
         comfort: Free bytes below which nothing is made. A new repository takes its ballast on smaller disks, too.
     """
-    missing = {f"{number:02}" for number in range(PIECES)}.difference(_pieces(directory))
-    if not missing:
-        return
+    with contextlib.suppress(OSError), _opened(directory) as descriptor:
+        if len(_pieces(descriptor)) == PIECES:
+            return
     with contextlib.suppress(OSError):
         if room(directory.parent)[0] < comfort:
             return
         durable.make_directory(directory, modes.directory)
-        for name in sorted(missing):
-            # Random bytes: a file system that compresses would keep no room for zeros.
-            durable.write_new(directory / name, os.urandom(PIECE_BYTES), PIECE)
+        with _opened(directory) as descriptor:
+            for name in sorted(_NAMES.difference(_pieces(descriptor))):
+                # Random bytes: a file system that compresses would keep no room for zeros.
+                durable.write_new_in(descriptor, name, os.urandom(PIECE_BYTES), PIECE)

@@ -9,6 +9,7 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Self
 
 from modelrepo.core.contents import FileEntry
 from modelrepo.core.modes import FILE, PRIVATE, Modes
@@ -36,22 +37,64 @@ _CANNOT = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.EPER
 def copy(listing: Listing, destination: Path, modes: Modes | None = PRIVATE) -> tuple[FileEntry, ...]:
     """Copy what was listed into an empty directory.
 
-    On return every file's bytes are on the disk; the directories are not synced yet (`sync_directories`).
+    On return every file's bytes are on the disk; the directories are not synced yet (`sync_directories`). Where
+    somebody puts a link in place of a directory of the copy, it fails, and nothing is written elsewhere.
 
     Args:
         listing: What to copy.
-        destination: An existing, empty directory that nobody else writes to.
+        destination: An existing, empty directory, and no link.
         modes: Those of the repository that it is in. None leaves owner and modes to the system, as `cp` does: for a
             copy that lies outside a repository.
 
     Raises:
         SourceError: A file is not what was listed any more.
-        OSError: Reading or writing failed.
+        OSError: Reading or writing failed, or a directory of the copy was replaced (`ENOTDIR`).
     """
-    for directory in listing.directories:
-        mode = None if modes is None else modes.directory
-        durable.make_directory(destination / directory, mode, inherit=modes is not None)
-    watch = os.open(destination, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with durable.opened(destination) as watch, _Places(watch) as places:
+        for directory in listing.directories:
+            above, _, name = directory.rpartition("/")
+            mode = None if modes is None else modes.directory
+            os.close(durable.make_directory_in(places.at(above), name, mode, inherit=modes is not None))
+        return _copy_files(listing, destination, modes, watch, places)
+
+
+class _Places:
+    """The directories of a copy, by their paths below the top; the last one stays open, since files come in order."""
+
+    def __init__(self, top: int) -> None:
+        self._top = top
+        self._path = ""
+        self._last = os.dup(top)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._last)
+
+    def at(self, path: str) -> int:
+        """A directory's descriptor, good until the next is asked for; no link on the way is followed."""
+        if path != self._path:
+            self._path = "\0"  # no directory's, should the way stop in the middle
+            os.close(self._last)
+            self._last = os.dup(self._top)
+            for name in path.split("/") if path else ():
+                below = os.open(name, durable.DIRECTORY, dir_fd=self._last)
+                os.close(self._last)
+                self._last = below
+            self._path = path
+        return self._last
+
+    def open(self, path: str, flags: int, mode: int = 0) -> int:
+        """Open a file of the copy."""
+        above, _, name = path.rpartition("/")
+        return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=self.at(above))
+
+
+def _copy_files(
+    listing: Listing, destination: Path, modes: Modes | None, watch: int, places: _Places
+) -> tuple[FileEntry, ...]:
+    """Copy the files into directories that are there; `watch` is the top, open since before the first write."""
     waiting: list[int] = []
     pool = ThreadPoolExecutor(1)
     try:
@@ -60,14 +103,11 @@ def copy(listing: Listing, destination: Path, modes: Modes | None = PRIVATE) -> 
         )
         entries = []
         for file in listing.files:
-            descriptor = os.open(
-                destination / file.path,
-                os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
-                0o666 if modes is None else 0o600,
-            )
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+            descriptor = places.open(file.path, flags, 0o666 if modes is None else 0o600)
             waiting.append(descriptor)
             if modes is not None:
-                durable.belong(destination / file.path)
+                durable.belong(descriptor, places.at(file.path.rpartition("/")[0]))
             entries.append(_copy_file(file, descriptor, pool, None if modes is None else FILE))
             if together or len(waiting) > _OPEN_FILES:
                 # The sync of the whole file system reports errors of closed files too, since its descriptor is older.
@@ -75,20 +115,23 @@ def copy(listing: Listing, destination: Path, modes: Modes | None = PRIVATE) -> 
                     durable.sync(waiting[0])
                 os.close(waiting.pop(0))
         if not together or not native.sync_file_system(watch):
-            _sync_each(waiting, destination, listing if together else None)
+            _sync_each(waiting, places, listing if together else None)
         return tuple(entries)
     finally:
         pool.shutdown()
-        for descriptor in (*waiting, watch):
+        for descriptor in waiting:
             os.close(descriptor)
 
 
-def _sync_each(waiting: list[int], destination: Path, closed: Listing | None) -> None:
+def _sync_each(waiting: list[int], places: _Places, closed: Listing | None) -> None:
     for descriptor in waiting:
         durable.sync(descriptor)
     for file in closed.files if closed is not None else ():
-        with open(destination / file.path, "rb") as written:
-            durable.sync(written.fileno())
+        written = places.open(file.path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            durable.sync(written)
+        finally:
+            os.close(written)
 
 
 def _copy_file(file: SourceFile, target: int, pool: ThreadPoolExecutor, mode: int | None) -> FileEntry:

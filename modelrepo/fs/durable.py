@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from modelrepo.core import modes
@@ -18,6 +19,8 @@ from modelrepo.fs import native
 
 #: What `link` says where there may not be a second name: another's file, too many names, a file system without names.
 _NO_SECOND_NAME = {errno.EPERM, errno.EMLINK, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS}
+#: How a directory is opened: never through a link.
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def sync(descriptor: int) -> None:
@@ -25,15 +28,50 @@ def sync(descriptor: int) -> None:
     native.sync(descriptor)
 
 
-def belong(path: Path) -> None:
+@contextlib.contextmanager
+def opened(directory: Path, top: Path | None = None) -> Iterator[int]:
+    """Hold a directory open, so that what is done by its descriptor is done in it, whatever its name becomes.
+
+    Args:
+        directory: Which one.
+        top: What it lies below, or itself: no link below it is followed, while it may be reached through links. None:
+            only the directory itself may not be a link.
+
+    Raises:
+        OSError: It is missing, a link or no directory (`ENOTDIR`), or one on the way to it is.
+    """
+    descriptor = os.open(directory, DIRECTORY) if top is None else os.open(top, DIRECTORY & ~os.O_NOFOLLOW)
+    try:
+        for name in () if top is None else directory.relative_to(top).parts:
+            below = os.open(name, DIRECTORY, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = below
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def belong(descriptor: int, above: int) -> None:
     """Give what root has just made to the owner and group of the directory that it was made in.
 
     So that root, working on another's repository, locks nobody out of it. For everybody else this does nothing.
+
+    Args:
+        descriptor: What was made, open.
+        above: The directory, open.
     """
     if os.geteuid() == 0:
-        above = os.stat(path.parent)
-        if (above.st_uid, above.st_gid) != (0, 0):
-            os.chown(path, above.st_uid, above.st_gid, follow_symlinks=False)
+        status = os.fstat(above)
+        if (status.st_uid, status.st_gid) != (0, 0):
+            os.fchown(descriptor, status.st_uid, status.st_gid)
+
+
+def _belong_link(path: Path) -> None:
+    if os.geteuid() == 0:
+        with opened(path.parent) as above:
+            status = os.fstat(above)
+            if (status.st_uid, status.st_gid) != (0, 0):
+                os.chown(path.name, status.st_uid, status.st_gid, dir_fd=above, follow_symlinks=False)
 
 
 def sync_directory(path: Path) -> None:
@@ -65,17 +103,24 @@ def write_new(path: Path, data: bytes, mode: int | None) -> None:
 
     Raises:
         FileExistsError: The name is taken.
+        OSError: The directory is a link (`ENOTDIR`), or there is no room.
     """
+    with opened(path.parent) as above:
+        write_new_in(above, path.name, data, mode)
+
+
+def write_new_in(above: int, name: str, data: bytes, mode: int | None) -> None:
+    """As `write_new`, in a directory that is open."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o666 if mode is None else 0o600)
+    descriptor = os.open(name, flags, 0o666 if mode is None else 0o600, dir_fd=above)
     try:
         write_all(descriptor, data)
         if mode is not None:
-            belong(path)
+            belong(descriptor, above)
             os.fchmod(descriptor, mode)
         sync(descriptor)
     except BaseException:
-        os.unlink(path)
+        os.unlink(name, dir_fd=above)
         raise
     finally:
         os.close(descriptor)
@@ -141,7 +186,7 @@ def move_link(path: Path, target: str, temporary: Path) -> None:
     """
     os.symlink(target, temporary)
     try:
-        belong(temporary)
+        _belong_link(temporary)
         os.rename(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):  # an interrupt may come right behind the rename
@@ -153,7 +198,7 @@ def add_link(path: Path, target: str) -> None:
     """Make a symbolic link; it is fine if the same one is there already. Not synced."""
     try:
         os.symlink(target, path)
-        belong(path)
+        _belong_link(path)
     except FileExistsError:
         if not path.is_symlink() or os.readlink(path) != target:
             raise
@@ -184,37 +229,60 @@ def make_directory(path: Path, mode: int | None, *, inherit: bool = True) -> boo
         False where a directory is there already; it is left as it is.
     """
     try:
-        os.mkdir(path, 0o777 if mode is None else 0o700)
+        with opened(path.parent, path.parent) as above:
+            os.close(make_directory_in(above, path.name, mode, inherit=inherit))
     except FileExistsError:
         if path.is_symlink() or not path.is_dir():
             raise
         return False
-    if inherit:
-        belong(path)
-    if mode is not None:
-        os.chmod(path, mode)
     return True
 
 
-def set_mode(path: Path, mode: int, group: int | None = None) -> None:
+def make_directory_in(above: int, name: str, mode: int | None, *, inherit: bool) -> int:
+    """As `make_directory`, in a directory that is open; return the new one, open.
+
+    Raises:
+        FileExistsError: The name is taken.
+        OSError: Somebody put something else in its place meanwhile (`ENOTDIR`), which is left as it is.
+    """
+    os.mkdir(name, 0o777 if mode is None else 0o700, dir_fd=above)
+    descriptor = os.open(name, DIRECTORY, dir_fd=above)
+    try:
+        if inherit:
+            belong(descriptor, above)
+        if mode is not None:
+            os.fchmod(descriptor, mode)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def set_mode(path: Path, mode: int, group: int | None = None, *, top: Path | None = None) -> None:
     """Set the mode of a file or directory, not of what a link names, and sync it.
 
     Args:
         path: Which one.
         mode: Its mode.
         group: Its group, by number; None leaves it.
+        top: What it lies below, or itself: no link below it is followed. None: the directory above.
 
     Raises:
-        OSError: It is a link (`ELOOP`), or another's.
+        OSError: It is a link (`ELOOP`), lies behind one (`ENOTDIR`), or is another's.
     """
-    if path.is_symlink():
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-    if group is not None:
-        os.chown(path, -1, group, follow_symlinks=False)
-    os.chmod(path, mode)
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with opened(path.parent, path.parent if top in {None, path} else top) as above:
+        try:
+            descriptor = os.open(path.name, flags, dir_fd=above)
+        except PermissionError:
+            descriptor = native.open_closed(path.name, flags, above, mode)
     try:
+        if group is not None:
+            os.fchown(descriptor, -1, group)
+        os.fchmod(descriptor, mode)
         sync(descriptor)
+    except OSError as error:  # a descriptor has no name to tell
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         os.close(descriptor)
 
@@ -245,50 +313,8 @@ def replace_empty_directory(old: Path, new: Path) -> None:
 
 
 def scratch() -> Path:
-    """Make a directory for temporary files, for this user alone and outside any repository; `delete_tree` ends it."""
+    """Make a directory for temporary files, for this user alone and outside any repository; `deletion` ends it."""
     return Path(tempfile.mkdtemp(prefix="modelrepo-"))
-
-
-def delete_tree(path: Path) -> None:
-    """Delete a directory and all below, without recursion and without following a link.
-
-    It may stop in the middle, with an `OSError` or a crash; deleting again goes on.
-    """
-    if path.is_symlink() or not path.is_dir():
-        remove_file(path)
-        return
-    stack = [str(path)]
-    while stack:
-        directory = stack[-1]
-        try:
-            below = _delete_files(directory)
-        except PermissionError:
-            # Another's directory, of which he could not set the mode any more, is empty.
-            if not remove_empty(Path(directory)):
-                raise
-            stack.pop()
-            continue
-        if below:
-            stack.extend(below)
-        else:
-            os.rmdir(directory)
-            stack.pop()
-
-
-def _delete_files(directory: str) -> list[str]:
-    """Delete what is not a directory; return the directories."""
-    mode = stat.S_IMODE(os.lstat(directory).st_mode)
-    if mode & 0o700 != 0o700:
-        with contextlib.suppress(PermissionError):
-            os.chmod(directory, mode | 0o700)
-    below = []
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                below.append(entry.path)
-            else:
-                os.unlink(entry.path)
-    return below
 
 
 def remove_empty(path: Path) -> bool:

@@ -91,7 +91,8 @@ class WriterLock:
                 hint="try again, or wait longer with --lock-timeout",
             ) from None
         try:
-            durable.belong(path)  # filelock makes the file where somebody removed it
+            with durable.opened(path.parent) as above:
+                durable.belong(held._descriptor, above)  # filelock makes the file where somebody removed it
             held.check()
             yield held
         finally:

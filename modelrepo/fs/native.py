@@ -11,6 +11,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import re
 import sys
 import time
 from functools import cache
@@ -126,3 +127,47 @@ def file_system(path: str) -> tuple[str, bool]:
     kind = int.from_bytes(buffer.raw[: ctypes.sizeof(ctypes.c_long)], sys.byteorder) & 0xFFFFFFFF
     name = KNOWN_FILE_SYSTEMS.get(kind)
     return (name, True) if name else (_OTHER_FILE_SYSTEMS.get(kind, f"{kind:#x}"), False)
+
+
+def open_closed(name: str, flags: int, above: int, mode: int) -> int:
+    """Open what its mode keeps even its owner from opening, its mode set before; never through a link.
+
+    Args:
+        name: Its name.
+        flags: How to open it.
+        above: The directory that it is in, open.
+        mode: The mode.
+
+    Raises:
+        OSError: It is another's (`EPERM`), or a link.
+    """
+    if sys.platform != "linux":
+        os.chmod(name, mode, dir_fd=above, follow_symlinks=False)
+        return os.open(name, flags, dir_fd=above)
+    place = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
+    try:
+        # `fchmod` takes no such descriptor, but this names what it stands for, and nothing else.
+        os.chmod(f"/proc/self/fd/{place}", mode)
+        return os.open(f"/proc/self/fd/{place}", flags & ~os.O_NOFOLLOW)
+    finally:
+        os.close(place)
+
+
+def mount_points(directory: str) -> tuple[str, ...]:
+    """Where something is mounted on a directory or below it, relative to it, also from the same device.
+
+    None where the system does not say (macOS).
+    """
+    top = os.path.realpath(directory)
+    try:
+        with open("/proc/self/mountinfo", "rb") as file:
+            places = [_unescaped(line.split(b" ")[4]) for line in file]
+    except OSError:
+        return ()
+    inside = [place for place in places if os.path.commonpath([top, place]) == top]
+    return tuple(sorted({os.path.relpath(place, top) for place in inside}))
+
+
+def _unescaped(field: bytes) -> str:
+    """A path as `/proc` tells it: blanks, tabs, line ends and backslashes are three octal digits."""
+    return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), field))

@@ -26,7 +26,7 @@ from modelrepo.repository.sharing import Founding
 from modelrepo.repository.surveying import Found, Survey
 from modelrepo.repository.writing import token, writing
 
-_UNREAD = "TensorFlow is not installed here: the signatures were not read"
+_UNREAD = "TensorFlow is not installed here: nothing was scanned, nor were signatures read"
 
 
 def adopt(layout: Layout, timeout: float | None, founding: Founding, progress: Progress | None) -> InitResult:

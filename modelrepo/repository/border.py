@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from datetime import timedelta
 
 from modelrepo.core.refs import MAX_NUMBER, Ref, Version, parse_ref
@@ -15,6 +16,8 @@ from modelrepo.errors import RequestError, from_os
 LEAST_MEMORY = 256 * 1024**2
 #: How long a load may take unless the caller says otherwise.
 LOAD_TIMEOUT = timedelta(minutes=5)
+
+_OP = re.compile(r"[A-Za-z0-9_.>/-]{1,200}")
 
 
 @contextlib.contextmanager
@@ -64,6 +67,21 @@ def place(path: str | os.PathLike[str], what: str) -> str:
     if not text or "\0" in text:
         raise RequestError(f"{what} is an empty path", kind="path-malformed", expected="a path", got=ascii(text))
     return text
+
+
+def ops(names: Collection[str]) -> frozenset[str]:
+    """Names of ops, checked."""
+    if isinstance(names, str):
+        raise RequestError("ops are given as a list", kind="op-malformed", expected="a list of names", got=names)
+    for name in names:
+        if not _OP.fullmatch(name):
+            raise RequestError(
+                f"{name!a} is not an op's name",
+                kind="op-malformed",
+                expected="a name such as ReadFile",
+                got=ascii(name),
+            )
+    return frozenset(names)
 
 
 def seconds(duration: timedelta) -> float:

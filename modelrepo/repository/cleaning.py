@@ -14,7 +14,7 @@ from modelrepo.core.refs import Version
 from modelrepo.core.retention import LEASED, UNDELETABLE
 from modelrepo.errors import ModelRepoError, SystemRefusedError, UnconfirmedError, from_os
 from modelrepo.fs import locks
-from modelrepo.repository import deleting, planning, verifying
+from modelrepo.repository import deleting, golden, planning, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import CleanupResult, Kept, Problem
 from modelrepo.repository.writing import LOCK_SECONDS, Writer, lock_seconds, token, writing
@@ -61,6 +61,7 @@ def cleanup(layout: Layout, rules: dict[str, object], *, dry_run: bool, timeout:
         for version in run.proposal.going:
             # The first lock was asked for politely; what was begun is waited for.
             _go(layout, version, retention, max(first, LOCK_SECONDS), run)
+        _sweep(layout, max(first, LOCK_SECONDS), run)
     except OSError as error:
         raised = from_os(error, "clean up")
         raised.partial = run.result()
@@ -70,6 +71,13 @@ def cleanup(layout: Layout, rules: dict[str, object], *, dry_run: bool, timeout:
         raise
     run.complain()
     return run.result()
+
+
+def _sweep(layout: Layout, timeout: float, run: _Run) -> None:
+    """Delete golden requests that no version carries any more."""
+    if golden.files(layout):
+        with writing(layout, timeout) as writer:
+            golden.sweep(writer, run.trouble)
 
 
 def _go(layout: Layout, version: Version, retention: Retention, timeout: float, run: _Run) -> None:

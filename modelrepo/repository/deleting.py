@@ -15,7 +15,7 @@ from modelrepo.core.records import Action
 from modelrepo.core.refs import Version
 from modelrepo.core.values import Value
 from modelrepo.errors import IntegrityError, ModelRepoError, UnconfirmedError, from_os, told
-from modelrepo.fs import ballast, durable, locks
+from modelrepo.fs import ballast, deletion, durable, locks
 from modelrepo.repository.snapshot import Snapshot
 from modelrepo.repository.writing import Writer, token
 
@@ -108,7 +108,7 @@ def take_abandoned(writer: Writer, trouble: list[ModelRepoError]) -> list[str]:
 
 def empty_trash(layout: Layout, names: Iterable[str], trouble: list[ModelRepoError]) -> list[str]:
     """Delete from the trash; return what went. What somebody leases stays until the next cleanup."""
-    return _each(layout.trash, names, trouble, durable.delete_tree)
+    return _each(layout.trash, names, trouble, lambda path: deletion.delete_tree(path, top=layout.root))
 
 
 def _each(

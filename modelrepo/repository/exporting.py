@@ -1,7 +1,7 @@
 """`export`: a plain copy of a version outside the repository, verified, synced, there by one rename.
 
-Version leased → copied into a directory beside the goal, digested on the way, compared with the manifest → manifest
-written, all synced → renamed (commit) → directory above synced.
+Version leased → copied into a directory beside the goal, digested on the way, compared with the manifest → golden
+requests written beside the goal → manifest written, all synced → renamed (commit) → directory above synced.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from modelrepo.errors import (
     UnconfirmedError,
     from_os,
 )
-from modelrepo.fs import copying, durable, locks, source
-from modelrepo.repository import leasing, staging
+from modelrepo.fs import copying, deletion, durable, locks, source
+from modelrepo.repository import golden, leasing, staging
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import ExportResult
+from modelrepo.repository.snapshot import Snapshot
 from modelrepo.repository.writing import token
 
 _NAMED = 5
@@ -54,7 +55,8 @@ def export(layout: Layout, ref: Ref, path: Path) -> ExportResult:
         listing = _listing(lease.path, manifest)
         staging.require_room(place.parent, listing)
         result = ExportResult(version=lease.version, path=str(place), files=len(manifest.files), size=manifest.size)
-        with _beside(place) as copy:
+        with _beside(place) as copy, _golden(snapshot, manifest, place) as (requests, warnings):
+            result = result.model_copy(update={"golden": requests, "warnings": warnings})
             files = copying.copy(listing, copy, None)
             _compare(lease.version, manifest, files)
             durable.write_new(copy / MANIFEST, raw, None)
@@ -72,6 +74,32 @@ def export(layout: Layout, ref: Ref, path: Path) -> ExportResult:
             partial=result,
         ) from error
     return result
+
+
+@contextlib.contextmanager
+def _golden(snapshot: Snapshot, manifest: Manifest, place: Path) -> Iterator[tuple[str | None, tuple[str, ...]]]:
+    """The golden requests beside the goal: in it they would not be what was pushed; gone again where that fails."""
+    data, warnings = None, tuple[str, ...]()
+    try:
+        data = golden.load(snapshot, manifest)
+    except IntegrityError as error:
+        warnings = (f"without its golden requests: {error.message}",)
+    if data is None or manifest.golden is None:
+        yield None, warnings
+        return
+    path = golden.beside(place, manifest.golden)
+    if golden.is_there(path, data):
+        yield str(path), ()
+        return
+    try:
+        durable.write_new(path, data, None)
+    except FileExistsError:
+        raise _taken(path) from None
+    try:
+        yield str(path), ()
+    except BaseException:
+        durable.remove_file(path)
+        raise
 
 
 def _goal(layout: Layout, path: Path) -> Path:
@@ -93,7 +121,7 @@ def _taken(place: Path) -> RefusedError:
     return RefusedError(
         f"{place} is there already",
         kind="not-empty",
-        expected="a missing or empty directory",
+        expected="nothing, or an empty directory for the copy itself",
         got=what,
         hint="nothing was overwritten; name another directory",
     )
@@ -146,7 +174,7 @@ def _beside(place: Path) -> Iterator[Path]:
         if hold is not None:
             hold.close()
         with contextlib.suppress(FileNotFoundError):
-            durable.delete_tree(copy)
+            deletion.delete_tree(copy)
 
 
 def _sweep(directory: Path) -> None:
@@ -157,7 +185,7 @@ def _sweep(directory: Path) -> None:
                 hold = locks.take(directory / name, exclusive=True)
                 if hold is not None:
                     with hold:
-                        durable.delete_tree(directory / name)
+                        deletion.delete_tree(directory / name)
 
 
 def _put(copy: Path, place: Path) -> None:

@@ -66,15 +66,15 @@ def making(layout: Layout, timeout: float | None, founding: Founding) -> Iterato
         require_member(founding.group)
     _make_parents(layout.root, existing)
     if founding.group is not None:
-        founding.give(layout.root, config.modes.directory)  # first: what is made below it then has its group
+        founding.give(layout, layout.root, config.modes.directory)  # first: what is made below it then has its group
     durable.make_directory(layout.state, config.modes.directory)
     with WriterLock.hold(layout.lock, lock_seconds(timeout), config.modes.lock):
         is_new = not os.path.lexists(layout.config)
         if is_new:
             own_directories(layout, config.modes)
             for directory, mode in layout.own_directories(config.modes):
-                founding.give(directory, mode)
-            founding.give(layout.lock, config.modes.lock)
+                founding.give(layout, directory, mode)
+            founding.give(layout, layout.lock, config.modes.lock)
         yield is_new
 
 
@@ -174,7 +174,7 @@ def build(layout: Layout, founding: Founding, journal: Chain) -> None:
     durable.replace_file(layout.journal, journal.data, modes.state, layout.staging / token("journal"))
     ballast.replenish(layout.ballast, modes, comfort=ballast.PIECES * ballast.PIECE_BYTES * 8)
     if layout.ballast.is_dir():
-        founding.give(layout.ballast, modes.directory)
+        founding.give(layout, layout.ballast, modes.directory)
         durable.sync_directory(layout.ballast)
     durable.sync_directory(layout.staging)
     durable.sync_directory(layout.root)

@@ -1,7 +1,8 @@
 """`push`: taking a SavedModel in as the next version, whole or not at all.
 
-Staging directory made and held → files copied, digested, synced → source looked at again → read and loaded in a child
-process → manifest, directories → lock → same-content check → intent → rename to `vN`, sync the root (commit) → outcome.
+Staging directory made and held → files copied, digested, synced → source looked at again → read, scanned and loaded in
+a child process → manifest, directories → lock → same-content check → intent → rename to `vN`, sync the root (commit) →
+outcome.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from modelrepo.core.manifest import Manifest, Origin
 from modelrepo.core.refs import MAX_NUMBER, NumberRef, Version
 from modelrepo.errors import IntegrityError, ModelRepoError, RefusedError, UnconfirmedError, from_os, told
 from modelrepo.fs import copying, durable, look, machine, source
-from modelrepo.repository import initializing, moving, origins, staging, verifying
+from modelrepo.repository import golden, initializing, moving, origins, staging, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.border import border
 from modelrepo.repository.results import PushResult
 from modelrepo.repository.writing import Writer, check_file_system, lock_seconds, writing
-from modelrepo.savedmodel.report import Loaded, Report
 from modelrepo.savedmodel.runner import Inspector, default_memory
+from modelrepo.savedmodel.trial import Trial
 
 #: A foreign name this far above all others is refused, not followed.
 _GAP = 1_000_000
@@ -42,12 +43,15 @@ class Options:
         metrics: Finite numbers, by key.
         load: Whether TensorFlow must load it first.
         load_seconds: How long that may take.
+        allow_ops: Ops that the scan shall let in.
         load_memory: How much memory it may use, in bytes; None for 4 GiB and three times the model.
         links: What to do with symbolic links in the source.
         allow_duplicate: Store it although a version has the same content.
         promotion: The move to make after, or None.
         init: Make the repository if there is none.
         number: The version's number; None for the next.
+        golden: The bytes of a file of golden requests that it shall carry.
+        smoke: Whether to call every signature with zeros or empty strings.
     """
 
     message: str | None = None
@@ -56,11 +60,14 @@ class Options:
     load: bool = True
     load_seconds: float = 300.0
     load_memory: int | None = None
+    allow_ops: frozenset[str] = frozenset()
     links: staging.Links = field(default_factory=staging.Links)
     allow_duplicate: bool = False
     promotion: moving.Request | None = None
     init: bool = False
     number: int | None = None
+    golden: bytes | None = None
+    smoke: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,10 +78,10 @@ class _Staged:
     token: str
     listing: source.Listing
     files: tuple[FileEntry, ...]
-    report: Report | None
-    loaded: Loaded | None
-    warnings: tuple[str, ...]
+    checked: staging.Checked
     export: origins.Export | None
+    golden: golden.Kept | None
+    notes: tuple[str, ...]
 
 
 def push(layout: Layout, path: Path, options: Options, timeout: float | None) -> PushResult:
@@ -99,14 +106,17 @@ def push(layout: Layout, path: Path, options: Options, timeout: float | None) ->
         staging.staging(layout, snapshot.config.modes) as (directory, name),
         Inspector(memory=memory, seconds=options.load_seconds) as inspector,
     ):
+        copied = (place, export.manifest) if export is not None else None
+        kept, notes = golden.carried(inspector, options.golden, snapshot, copied, load=options.load)
         if options.load:
             inspector.warm()
         files = copying.copy(listing, directory, snapshot.config.modes)
         staging.look_again(place, listing, options.links)
         if export is not None:
             export.require(files, place)
-        report, loaded, warnings = staging.inspect(inspector, directory, load=options.load)
-        staged = _Staged(directory, name, listing, files, report, loaded, warnings, export)
+        trial = Trial(golden=kept.data if kept is not None else None, smoke=options.smoke)
+        checked = staging.inspect(inspector, directory, load=options.load, allow=options.allow_ops, trial=trial)
+        staged = _Staged(directory, name, listing, files, checked, export, kept, notes)
         result = _commit(layout, staged, place, options, timeout)
     if options.promotion is None:
         return result
@@ -115,7 +125,7 @@ def push(layout: Layout, path: Path, options: Options, timeout: float | None) ->
 
 def _commit(layout: Layout, staged: _Staged, place: Path, options: Options, timeout: float | None) -> PushResult:
     digest = content_digest(staged.files)
-    warnings = list(staged.warnings)
+    warnings = [*staged.notes, *staged.checked.warnings]
     sound: set[Version] = set()
     damaged: set[Version] = set()
     guess = _next(layout, reading.take(layout).state, None) if options.number is None else Version(options.number)
@@ -199,7 +209,7 @@ def _write_manifest(
     staged: _Staged, place: Path, options: Options, digest: str, version: Version
 ) -> tuple[Manifest, bytes]:
     actor = machine.actor()
-    report, loaded = staged.report, staged.loaded
+    report, loaded = staged.checked.report, staged.checked.loaded
     export = staged.export
     said = About(options.labels, options.metrics, options.message)
     if export is not None:  # what was said there, where nothing else is said here
@@ -224,6 +234,11 @@ def _write_manifest(
         fingerprint=report.fingerprint if report else None,
         load="passed" if loaded else "skipped",
         loaded_by=loaded.tensorflow_version if loaded else None,
+        cage=loaded.cage if loaded else None,
+        findings=report.findings if report else None,
+        scanned_by=report.scanned_by if report else None,
+        allowed_ops=staged.checked.allowed,
+        golden=staged.golden.facts if staged.golden else None,
         modelrepo_version=__version__,
     )
     raw = manifest.to_bytes()
@@ -235,17 +250,25 @@ def _write_manifest(
 
 def _push_again(writer: Writer, version: Version, staged: _Staged, options: Options, warnings: list[str]) -> PushResult:
     manifest = writer.snapshot().manifest(version)
-    writer.record_change("push-again", version=version, digest=manifest.digest)
+    checked = staged.checked
+    writer.record_change("push-again", version=version, digest=manifest.digest, allowed_ops=checked.allowed or None)
     ignored = [word for word in ("message", "labels", "metrics") if getattr(options, word)]
+    if staged.golden is not None and manifest.golden != staged.golden.facts:
+        ignored.append("golden requests")
     if ignored:
         missing = f"{version} has this content already; not stored of this push: {', '.join(ignored)}"
         warnings.append(f"{missing}; `modelrepo annotate {version}` adds them")
     result = _result(manifest, warnings, created=False)
-    return result.model_copy(update={"load": "passed"}) if staged.loaded is not None else result
+    now: dict[str, object] = {} if checked.loaded is None else {"load": "passed"}
+    if checked.report is not None:  # what is known now, not what was known then
+        now |= {"findings": checked.report.findings, "scanned_by": checked.report.scanned_by}
+    return result.model_copy(update={**now, "allowed_ops": checked.allowed})
 
 
 def _rename(writer: Writer, staged: _Staged, manifest: Manifest, raw: bytes, warnings: list[str]) -> PushResult:
     version, target = manifest.version, writer.layout.version(manifest.version)
+    if staged.golden is not None:
+        golden.store(writer, staged.golden)
     intent = writer.record(
         "intent",
         "push",
@@ -255,6 +278,7 @@ def _rename(writer: Writer, staged: _Staged, manifest: Manifest, raw: bytes, war
         manifest_digest=f"sha256:{hashlib.sha256(raw).hexdigest()}",
         size=manifest.size,
         files=len(manifest.files),
+        allowed_ops=manifest.allowed_ops or None,
     )
     try:
         writer.lock.check()
@@ -294,6 +318,10 @@ def _result(manifest: Manifest, warnings: list[str], *, created: bool) -> PushRe
         files=len(manifest.files),
         signatures=manifest.signatures,
         load=manifest.load,
+        findings=manifest.findings,
+        scanned_by=manifest.scanned_by,
+        allowed_ops=manifest.allowed_ops,
+        golden=manifest.golden,
         warnings=tuple(warnings),
     )
 

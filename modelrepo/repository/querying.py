@@ -17,7 +17,7 @@ from modelrepo.core.serving import model_name, server_config
 from modelrepo.errors import IntegrityError, ModelRepoError, NotFoundError, RequestError, SourceError, told
 from modelrepo.fs import source
 from modelrepo.fs.look import read_file, room
-from modelrepo.repository import routing, verifying
+from modelrepo.repository import admitting, golden, routing, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import (
     Inspection,
@@ -30,6 +30,7 @@ from modelrepo.repository.results import (
 )
 from modelrepo.repository.snapshot import Snapshot
 from modelrepo.savedmodel.runner import LOAD_SECONDS, Inspector, default_memory
+from modelrepo.savedmodel.trial import Trial
 
 
 def summaries(
@@ -65,7 +66,7 @@ def _summary(snapshot: Snapshot, version: Version) -> VersionSummary:
         "removed_at": snapshot.state.removed.get(version),
     }
     try:
-        manifest = _manifest_of(snapshot, version)[0]
+        manifest = manifest_of(snapshot, version)[0]
     except (ModelRepoError, OSError) as error:
         return VersionSummary(
             digest=stored.digest if stored else "",
@@ -93,7 +94,7 @@ def _summary(snapshot: Snapshot, version: Version) -> VersionSummary:
     )
 
 
-def _manifest_of(snapshot: Snapshot, version: Version) -> tuple[Manifest, bytes]:
+def manifest_of(snapshot: Snapshot, version: Version) -> tuple[Manifest, bytes]:
     """A version's manifest and its raw bytes, also where the version was deleted.
 
     Raises:
@@ -122,7 +123,7 @@ def show(layout: Layout, ref: Ref) -> VersionDetails:
     gone = isinstance(ref, NumberRef) and ref.version in snapshot.state.removed
     version = ref.version if gone and isinstance(ref, NumberRef) else snapshot.resolve(ref)
     try:
-        manifest, raw = _manifest_of(snapshot, version)
+        manifest, raw = manifest_of(snapshot, version)
     except IntegrityError:
         if gone or version in reading.take(layout).present:
             raise
@@ -177,34 +178,34 @@ def _damaged(snapshot: Snapshot) -> Iterator[Problem]:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long a load may take, and how many bytes of memory (None for the default)."""
+    """How long a load may take, how many bytes of memory (None for the default), and which ops the scan lets in."""
 
     seconds: float
     memory: int | None
+    allow: frozenset[str] = frozenset()
 
 
 def inspect(layout: Layout, argument: str, load: Limits | None) -> Inspection:
-    """Read a SavedModel, and load it if asked.
+    """Read and scan a SavedModel, and load it if asked and not refused; a version then answers its golden requests.
 
     Args:
         layout: The repository; it need not exist where a path is inspected.
         argument: A path (with a `/`, or `.` or `..`) or a ref.
         load: The limits within which TensorFlow must load it; None where it is only read.
     """
-    version = None
+    version, requests = None, None
+    allow = load.allow if load is not None else frozenset()
     if looks_like_path(argument):
         place = Path(os.path.realpath(argument))
     else:
-        version = reading.take(layout).resolve(parse_ref(argument))
+        snapshot = reading.take(layout)
+        version = snapshot.resolve(parse_ref(argument))
         place = layout.version(version)
-    if not place.exists():
-        raise SourceError(f"{argument} does not exist", kind="source-missing", expected="a SavedModel directory")
-    if not place.is_dir() or not any((place / name).is_file() for name in source.MODEL_FILES):
-        raise SourceError(
-            f"{argument} is not a SavedModel",
-            kind="not-a-savedmodel",
-            expected="a directory with one of " + ", ".join(source.MODEL_FILES),
-        )
+        if load is not None:
+            manifest = snapshot.manifest(version)
+            requests = golden.load(snapshot, manifest)
+            allow = allow.union(manifest.allowed_ops)
+    require_model(place, argument)
     memory = load.memory if load is not None and load.memory is not None else default_memory(_size(place))
     with Inspector(memory=memory, seconds=load.seconds if load is not None else LOAD_SECONDS) as inspector:
         report = inspector.read(place)
@@ -217,15 +218,34 @@ def inspect(layout: Layout, argument: str, load: Limits | None) -> Inspection:
             tensorflow_version=graph.tensorflow_version,
             fingerprint=report.fingerprint,
             ops=graph.ops,
+            findings=report.findings,
+            scanned_by=report.scanned_by,
         )
         if load is None:
             return found
         try:
-            loaded = inspector.load(place, graph.tags)
+            loaded = admitting.load(inspector, place, report, allow, Trial(golden=requests))
         except ModelRepoError as error:
             error.partial = found
             raise
-    return found.model_copy(update={"load": "passed", "loaded_by": loaded.tensorflow_version})
+    done = {"load": "passed", "loaded_by": loaded.tensorflow_version, "cage": loaded.cage, "golden": loaded.golden}
+    return found.model_copy(update=done)
+
+
+def require_model(place: Path, argument: str) -> None:
+    """Refuse what is no directory with a SavedModel.
+
+    Raises:
+        SourceError: It is missing, or something else.
+    """
+    if not place.exists():
+        raise SourceError(f"{argument} does not exist", kind="source-missing", expected="a SavedModel directory")
+    if not place.is_dir() or not any((place / name).is_file() for name in source.MODEL_FILES):
+        raise SourceError(
+            f"{argument} is not a SavedModel",
+            kind="not-a-savedmodel",
+            expected="a directory with one of " + ", ".join(source.MODEL_FILES),
+        )
 
 
 def _size(place: Path) -> int:

@@ -48,6 +48,7 @@ def _entry(record: Record) -> HistoryEntry:
         version=record.version,
         reason=record.reason,
         breaking=record.breaking,
+        allowed_ops=record.allowed_ops,
         recorded_by=record.recorded_by,
         labels=record.labels,
         metrics=record.metrics,

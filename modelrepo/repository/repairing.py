@@ -82,7 +82,7 @@ def _modes(snapshot: Snapshot) -> Iterator[Problem]:
     for problem, path, right in wrong:
         if known_file_system or not problem.note:  # elsewhere the file system makes the modes
             with contextlib.suppress(PermissionError):
-                durable.set_mode(path, right, group)
+                durable.set_mode(path, right, group, top=layout.root)
                 yield problem
 
 

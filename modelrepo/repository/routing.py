@@ -69,7 +69,8 @@ def plan_promote(snapshot: Snapshot, ref: Ref, request: Request) -> Move:
     Raises:
         NotFoundError: There is no such version.
         IntegrityError: Its files are not what was pushed.
-        RefusedError: It breaks callers, or the channel's name is taken by something else.
+        RefusedError: It breaks callers, was never loaded though the settings want that, or the channel's name is taken
+            by something else.
     """
     channel, to = request.channel, snapshot.resolve(ref)
     origin = origin_of(snapshot, channel)
@@ -82,9 +83,11 @@ def plan_promote(snapshot: Snapshot, ref: Ref, request: Request) -> Move:
             kind="rolled-back",
             hint=f"if it should go live after all: `modelrepo promote {to}{_option(channel)}`",
         )
+    unloaded = _not_loaded(snapshot, to)
     if snapshot.config.gates.breaking == "off":
-        return Move(channel, origin, to, None, None)
+        return Move(channel, origin, to, None, None, unloaded)
     breaking, warnings = _breaking(snapshot, origin, to)
+    warnings = (*unloaded, *warnings)
     if breaking and snapshot.config.gates.breaking == "refuse" and not request.allow_breaking:
         raise RefusedError(
             f"{to} breaks callers of {channel} ({origin})",
@@ -98,6 +101,26 @@ def plan_promote(snapshot: Snapshot, ref: Ref, request: Request) -> Move:
     if breaking and snapshot.config.gates.breaking == "warn":
         warnings += change_texts(breaking)
     return Move(channel, origin, to, None, breaking, warnings)
+
+
+def _not_loaded(snapshot: Snapshot, to: Version) -> tuple[str, ...]:
+    """What to say where TensorFlow has not loaded a version at its push.
+
+    Raises:
+        RefusedError: The settings want only what it has loaded.
+    """
+    gate = snapshot.config.gates.require_load
+    if gate == "off" or snapshot.manifest(to).load == "passed":
+        return ()
+    if gate == "warn":
+        return (f"TensorFlow has not loaded {to}: whether it can be served, nobody has tried",)
+    raise RefusedError(
+        f"TensorFlow has not loaded {to}",
+        kind="not-loaded",
+        expected='load: passed, by [gates] require_load = "refuse"',
+        got="load: skipped",
+        hint="push the model again, without --no-load and with --allow-duplicate, and promote that version",
+    )
 
 
 def change_texts(changes: tuple[Change, ...]) -> tuple[str, ...]:

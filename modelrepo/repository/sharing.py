@@ -35,11 +35,11 @@ class Founding:
         """Its settings."""
         return parse_config(self.text.encode(), "the settings of a new repository")
 
-    def give(self, path: Path, mode: int) -> None:
+    def give(self, layout: Layout, path: Path, mode: int) -> None:
         """Let what an earlier, interrupted `init` may have made be as this one makes it."""
         status = os.stat(path, follow_symlinks=False)
         if status.st_mode & 0o7777 != mode or self.group not in {None, status.st_gid}:
-            durable.set_mode(path, mode, self.group)
+            durable.set_mode(path, mode, self.group, top=layout.root)
 
     def differences(self, layout: Layout, config: Config) -> Iterator[str]:
         """What was asked for and is not so in a repository that is there already."""

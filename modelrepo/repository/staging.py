@@ -1,24 +1,26 @@
-"""The first half of a push: the source is found, listed and copied, and a child process reads and loads the copy."""
+"""The first half of a push: the source is found, listed and copied; a child process reads, scans and loads the copy."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelrepo.core import findings
 from modelrepo.core.layout import Layout
 from modelrepo.core.modes import Modes
 from modelrepo.core.refs import Version, looks_like_path
 from modelrepo.core.units import format_size
 from modelrepo.errors import BusyError, ModelError, ModelRepoError, SourceError, SystemRefusedError, from_os
-from modelrepo.fs import copying, durable, locks, look, source
-from modelrepo.repository import planning
+from modelrepo.fs import copying, deletion, durable, locks, look, source
+from modelrepo.repository import admitting, planning
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.writing import token
 from modelrepo.savedmodel.report import SERVE, Loaded, Report
 from modelrepo.savedmodel.runner import Inspector
+from modelrepo.savedmodel.trial import NOTHING, Trial
 
 _TRIES = 5
 _BLOCK = 4096
@@ -148,7 +150,7 @@ def staging(layout: Layout, modes: Modes) -> Iterator[tuple[Path, str]]:
                 yield directory, name
             finally:
                 if directory.exists():
-                    durable.delete_tree(directory)
+                    deletion.delete_tree(directory, top=layout.root)
         return
     raise BusyError("a staging directory went away as soon as it was made", kind="staging", hint="try again")
 
@@ -169,35 +171,61 @@ def look_again(place: Path, listing: source.Listing, links: Links) -> None:
         raise copying.changed(", ".join(paths[:3]) or str(place))
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a child process said about a staged model.
+
+    Attributes:
+        report: What it read; None where TensorFlow is not installed.
+        loaded: What the load gave; None where nobody asked for it.
+        allowed: Ops that would have kept it out.
+        warnings: What somebody should know.
+    """
+
+    report: Report | None
+    loaded: Loaded | None
+    allowed: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
 def inspect(
-    inspector: Inspector, directory: Path, *, load: bool
-) -> tuple[Report | None, Loaded | None, tuple[str, ...]]:
-    """Read a staged model, and load it if asked; return also what somebody should know.
+    inspector: Inspector, directory: Path, *, load: bool, allow: Collection[str], trial: Trial = NOTHING
+) -> Checked:
+    """Read and scan a staged model, and load and try it if asked: never one that the scan refuses.
 
     Raises:
         SourceError: It does not parse.
-        ModelError: TensorFlow could not load it, or it changed its own files meanwhile.
+        ModelError: The scan refuses it, TensorFlow could not load it, it failed the trial, or it changed its own files
+            meanwhile.
+        RequestError: The trial does not fit it.
     """
     try:
         report = inspector.read(directory)
     except ModelError as error:
         if load or error.kind != "tensorflow-missing":
             raise
-        return None, None, ("TensorFlow is not installed here: the signatures were not read",)
+        return Checked(
+            None, None, (), ("TensorFlow is not installed here: it was not scanned, nor were its signatures read",)
+        )
+    admitting.require_admitted(report, allow)
     warnings = []
+    allowed = findings.let_in(report.findings, allow)
+    if unused := sorted(set(allow) - set(allowed)):
+        warnings.append(f"--allow-op was not needed: the scan refuses no {', '.join(unused)}")
     if report.served.tags != SERVE:
         tags = ",".join(report.served.tags) or "(none)"
         warnings.append(f"no meta graph is tagged exactly `serve`: TensorFlow Serving needs --saved_model_tags={tags}")
     if not report.served.signatures:
         warnings.append("it has no signatures: nobody can call it by name")
     if not load:
-        return report, None, tuple(warnings)
+        return Checked(report, None, allowed, tuple(warnings))
     before = copying.stamps(directory)
-    loaded = inspector.load(directory, report.served.tags)
+    loaded = admitting.load(inspector, directory, report, allow, trial)
     if copying.stamps(directory) != before:
         raise ModelError(
             "the model changed its own files while it was loaded",
             kind="model-writes",
             hint="a model that writes files is a program; look at its ops with `modelrepo inspect --json PATH`",
         )
-    return report, loaded, tuple(warnings)
+    warnings += [f"not tried with zeros: {why}" for why in loaded.untried]
+    return Checked(report, loaded, allowed, tuple(warnings))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,11 +17,12 @@ from typing import Self
 
 from modelrepo import __version__
 from modelrepo.core.contents import FileEntry, content_digest
+from modelrepo.core.findings import refused
 from modelrepo.core.layout import MANIFEST, Layout
 from modelrepo.core.manifest import Manifest, Origin
 from modelrepo.core.refs import LATEST, MAX_NUMBER, Version
 from modelrepo.errors import ModelError, RefusedError, SourceError
-from modelrepo.fs import look, machine, source
+from modelrepo.fs import look, machine, native, source
 from modelrepo.repository import origins
 from modelrepo.repository.progress import Counter, Progress
 from modelrepo.savedmodel.report import Report
@@ -143,7 +145,7 @@ class Survey:
         )
 
     def _listing(self, version: Version) -> source.Listing | None:
-        """A version's files, where all of it can be stored and lies on the root's device."""
+        """A version's files, where all of it can be stored and lies in the root itself."""
         directory = self.layout.version(version)
         try:
             listing = source.look(directory)
@@ -158,6 +160,11 @@ class Survey:
         elsewhere += [path for path in (".", *listing.directories) if look.device(directory / path) != device]
         if elsewhere:
             self.problems.append(f"{version}/{min(elsewhere)} lies on another device: copy it into {version}")
+            return None
+        mounted = native.mount_points(str(directory))
+        if mounted:
+            path = os.path.normpath(f"{version}/{mounted[0]}")
+            self.problems.append(f"{path} is mounted from elsewhere: copy it into its place")
             return None
         if not look.may_write(directory):
             self.problems.append(f"{version} may not be written by this user: its manifest goes there")
@@ -222,7 +229,7 @@ class Survey:
         if self.unread:
             return None
         try:
-            return inspectors.get().read(self.layout.version(version))
+            report = inspectors.get().read(self.layout.version(version))
         except SourceError as error:
             self.problems.append(f"{version}: {error.message}")
         except ModelError as error:
@@ -230,6 +237,13 @@ class Survey:
             if not self.unread:
                 self.problems.append(f"{version}: {error.message}")
                 inspectors.drop()
+        else:
+            if bad := refused(report.findings, ()):
+                what = ", ".join(sorted({each.op or each.rule for each in bad})[:_NAMED])
+                self.warnings.append(
+                    f"{version}: a push would have refused it: {what}; `modelrepo inspect {version}` says more"
+                )
+            return report
         return None
 
 
@@ -264,6 +278,8 @@ def _written(
         signatures=report.served.signatures if report else None,
         tensorflow_version=report.served.tensorflow_version if report else None,
         fingerprint=report.fingerprint if report else None,
+        findings=report.findings if report else None,
+        scanned_by=report.scanned_by if report else None,
         modelrepo_version=__version__,
     )
 

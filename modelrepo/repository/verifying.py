@@ -9,17 +9,19 @@ from pathlib import Path
 
 from modelrepo.core.layout import MANIFEST, STATE, Layout
 from modelrepo.core.manifest import Manifest
-from modelrepo.core.modes import is_fs_group
+from modelrepo.core.modes import FILE, is_fs_group
 from modelrepo.core.records import chain_damage
 from modelrepo.core.refs import Ref, Version
 from modelrepo.errors import BusyError, IntegrityError, from_os
 from modelrepo.fs.look import Found, file_digest, mode_of, walk
-from modelrepo.repository import leasing
+from modelrepo.repository import golden, leasing
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import Problem, VerifyResult
 from modelrepo.repository.snapshot import Snapshot
 
 _PAUSE_SECONDS = 0.1
+#: What leaves a version's own bytes as they were pushed.
+_NO_DAMAGE = {"mode", "file-extra", "golden-damaged"}
 
 
 def verify(layout: Layout, refs: Sequence[Ref], *, quick: bool, repaired: tuple[Problem, ...] = ()) -> VerifyResult:
@@ -62,8 +64,8 @@ def checked(snapshot: Snapshot, version: Version, *, quick: bool = False) -> lis
 
 
 def damage(snapshot: Snapshot, version: Version) -> list[Problem]:
-    """What is wrong with one version's bytes; modes, and files that were not pushed, do not make it damaged."""
-    return [problem for problem in checked(snapshot, version) if problem.kind not in {"mode", "file-extra"}]
+    """What is wrong with one version's bytes; modes, golden requests, and files that were not pushed do not count."""
+    return [problem for problem in checked(snapshot, version) if problem.kind not in _NO_DAMAGE]
 
 
 def contents(snapshot: Snapshot, version: Version, *, quick: bool = False) -> list[Problem]:
@@ -86,6 +88,7 @@ def contents(snapshot: Snapshot, version: Version, *, quick: bool = False) -> li
     return [
         *_files(directory, version, manifest, found, quick=quick),
         *_open_modes(snapshot, version, (top, *found.values())),
+        *golden.problems(snapshot, version, manifest, quick=quick),
     ]
 
 
@@ -283,10 +286,11 @@ def state_modes(snapshot: Snapshot) -> Iterator[tuple[Problem, Path, int]]:
     directories = layout.own_directories(modes)
     if modes.shared:
         directories = ((layout.root, modes.directory), *directories)
-    besides = (layout.ballast, *(layout.view(name) for name, view in snapshot.views.items() if view.own))
+    besides = (layout.ballast, layout.golden, *(layout.view(name) for name, view in snapshot.views.items() if view.own))
     directories = (*directories, *((path, modes.directory) for path in besides))
     files = ((layout.config, modes.state), (layout.journal, modes.state), (layout.lock, modes.lock))
-    for path, right in (*directories, *files):
+    kept = ((path, FILE) for path in golden.files(layout))
+    for path, right in (*directories, *files, *kept):
         mode = mode_of(path)
         if mode is not None:
             name = str(path.relative_to(layout.root))

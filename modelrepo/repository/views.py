@@ -10,7 +10,7 @@ from typing import Protocol
 from modelrepo.core.layout import Layout, view_target
 from modelrepo.core.modes import Modes
 from modelrepo.core.refs import Version
-from modelrepo.fs import ballast, durable
+from modelrepo.fs import ballast, deletion, durable
 from modelrepo.fs.look import read_view
 
 
@@ -71,7 +71,7 @@ def _first(writer: Place, path: Path, name: str, version: Version) -> None:
             durable.sync_directory(staged)
             durable.rename_new(staged, path)
         except OSError:
-            durable.delete_tree(staged)
+            deletion.delete_tree(staged, top=writer.layout.root)
             raise
 
     ballast.with_room(writer.layout.ballast, build)
@@ -92,4 +92,4 @@ def drop(writer: Place, channel: str) -> None:
     gone = writer.temporary()
     durable.rename_new(path, gone)
     durable.sync_directory(path.parent)
-    durable.delete_tree(gone)
+    deletion.delete_tree(gone, top=writer.layout.root)

@@ -121,7 +121,7 @@ class Writer:
         """Record an intent's outcome."""
         kept = intent.model_dump(
             include={"channel", "origin", "to", "version", "token", "digest", "manifest_digest", "size", "files"}
-            | {"steps", "breaking", "reason"}
+            | {"steps", "breaking", "allowed_ops", "reason"}
         )
         if recovered:
             kept |= {"actor": intent.actor, "recorded_by": machine.actor()}

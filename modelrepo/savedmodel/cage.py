@@ -1,8 +1,9 @@
 """What the inspector's child gives up before it touches a model: time, memory, a GPU, the right to write or to connect.
 
 An ordinary user may give these up, where the kernel lets him: limits everywhere, Landlock on Linux 5.13 and newer (TCP
-since 6.7). What the kernel does not have is not taken away. This keeps accidents and simple malice small; it is no
-sandbox for code that fights it, and reading files is not taken away.
+since 6.7), the whole network where he may make a namespace of his own. What the kernel does not have, or a container
+forbids, is not taken away; what was is told. This keeps accidents and simple malice small; it is no sandbox for code
+that fights it, and reading files is not taken away.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import sys
 
 _NICE = 10
 #: From linux/prctl.h.
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+#: From linux/sched.h.
+_NEW_USER, _NEW_NET = 0x10000000, 0x40000000
 #: The numbers of Landlock's system calls are the same on all architectures.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG, _RULE_PATH_BENEATH = 1, 1
@@ -33,31 +36,41 @@ class _PathBeneath(ctypes.Structure):
     _fields_ = (("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32))
 
 
-def enter(*, memory: int, scratch: str) -> None:
+def enter(*, memory: int, scratch: str) -> tuple[str, ...]:
     """Give up what a model need not have, and end when the parent ends (Linux). There is no way back.
 
     Args:
         memory: Bytes of data that the process may have (Linux). Data, not address space: TensorFlow reserves far more
             addresses than it uses.
         scratch: The one directory that may be written to: TensorFlow's import wants a place for temporary files.
+
+    Returns:
+        What was given up: `nice`, `gpu`, and where the system has them `memory` (a limit on data), `files` (writing
+        elsewhere, by Landlock), `tcp` (by Landlock), `network` (all of it, by a namespace).
     """
     os.nice(_NICE)
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     os.environ["TMPDIR"] = scratch
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    held = ["nice", "gpu"]
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0)
+        # Root keeps his rights on files only in the namespace of users that he has them in.
+        if libc.unshare(_NEW_NET) == 0 or libc.unshare(_NEW_USER | _NEW_NET) == 0:
+            held.append("network")
+            libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # else it could not look at itself in /proc
+        libc.prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0)  # after the namespace, which takes it away
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
-        _landlock(libc, scratch)
+        held += ["memory", *_landlock(libc, scratch)]
+    return tuple(held)
 
 
-def _landlock(libc: ctypes.CDLL, scratch: str) -> None:
+def _landlock(libc: ctypes.CDLL, scratch: str) -> tuple[str, ...]:
     """Give up writing elsewhere, and TCP, for good; nothing where the kernel has no Landlock."""
     version = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)
     if version < 1:
-        return
+        return ()
     files = 0
     for since, rights in _FILE_RIGHTS.items():
         files |= rights if version >= since else 0
@@ -66,12 +79,13 @@ def _landlock(libc: ctypes.CDLL, scratch: str) -> None:
     size = ctypes.sizeof(rules) if net else ctypes.sizeof(ctypes.c_uint64)
     ruleset = libc.syscall(_CREATE_RULESET, ctypes.byref(rules), ctypes.c_size_t(size), 0)
     if ruleset < 0:
-        return
+        return ()
     for place, rights in ((os.devnull, _WRITE_FILE), (scratch, files)):
         descriptor = os.open(place, os.O_PATH | os.O_CLOEXEC)
         beneath = _PathBeneath(rights, descriptor)
         libc.syscall(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, ctypes.byref(beneath), 0)
         os.close(descriptor)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    libc.syscall(_RESTRICT_SELF, ruleset, 0)
+    refused = libc.syscall(_RESTRICT_SELF, ruleset, 0)
     os.close(ruleset)
+    return () if refused else ("files", "tcp") if net else ("files",)

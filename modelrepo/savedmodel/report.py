@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from modelrepo.core.findings import Finding
 from modelrepo.core.signatures import Signature
 from modelrepo.core.values import Value
 
@@ -31,10 +34,14 @@ class Report(Value):
     Attributes:
         meta_graphs: All of them, in the file's order; at least one.
         fingerprint: TensorFlow's own fingerprint, numbers as decimal text; None where there is none.
+        findings: What the scan found in all meta graphs.
+        scanned_by: Which TensorFlow's ops the scan knows.
     """
 
     meta_graphs: tuple[MetaGraph, ...]
     fingerprint: dict[str, str] | None
+    findings: tuple[Finding, ...]
+    scanned_by: str
 
     @property
     def served(self) -> MetaGraph:
@@ -50,7 +57,17 @@ class Loaded(Value):
     Attributes:
         tensorflow_version: Which TensorFlow loaded it.
         seconds: How long the load took, without TensorFlow's own import.
+        cage: What the process had given up by then; see `cage.enter`.
+        golden: How many golden requests were answered right; None where there were none.
+        untried: Why signatures were not tried with zeros.
+        signature: Of a prediction, which signature ran.
+        outputs: Of a prediction, what it gave, as JSON has it.
     """
 
     tensorflow_version: str
     seconds: float
+    cage: tuple[str, ...]
+    golden: int | None = None
+    untried: tuple[str, ...] = ()
+    signature: str | None = None
+    outputs: dict[str, Any] | None = None

@@ -19,8 +19,9 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from modelrepo.errors import ModelError, SourceError
-from modelrepo.fs import durable
+from modelrepo.fs import deletion, durable
 from modelrepo.savedmodel.report import Loaded, Report
+from modelrepo.savedmodel.trial import NOTHING, Trial, refusal
 
 #: Defaults of `--load-timeout` and `--load-memory`.
 LOAD_SECONDS = 300.0
@@ -58,6 +59,7 @@ class Inspector:
         self._pending = b""
         self._warming = False
         self._spent = 0.0
+        self._handed = 0
         self._scratch = durable.scratch()
         self._child = subprocess.Popen(
             [
@@ -93,7 +95,7 @@ class Inspector:
                 with contextlib.suppress(OSError):
                     pipe.close()
         with contextlib.suppress(OSError):
-            durable.delete_tree(self._scratch)
+            deletion.delete_tree(self._scratch)
 
     def warm(self) -> None:
         """Let the child import TensorFlow while the caller does something else."""
@@ -113,19 +115,40 @@ class Inspector:
         except ValidationError as error:
             raise self._rubbish() from error
 
-    def load(self, path: Path, tags: Iterable[str]) -> Loaded:
+    def load(self, path: Path, tags: Iterable[str], trial: Trial = NOTHING) -> Loaded:
         """Load a SavedModel with the Session loader: graph built, variables restored, initialisers run.
 
+        Args:
+            path: Where it is.
+            tags: Which meta graph.
+            trial: What to run then.
+
         Raises:
-            ModelError: TensorFlow refused it, died, hung or ran out of memory.
+            ModelError: TensorFlow refused it, died, hung or ran out of memory; or an answer was wrong.
+            RequestError: What shall be run does not fit the model.
+            NotFoundError: The model has no such signature.
         """
-        answer = self._ask(
-            {"do": "load", "path": str(path), "tags": list(tags)}, "loading the model", self._seconds - self._spent
-        )
+        request = {"do": "load", "path": str(path), "tags": list(tags), **trial.request(self._hand)}
+        answer = self._ask(request, trial.doing, self._seconds - self._spent)
         try:
             return Loaded.model_validate(answer)
         except ValidationError as error:
             raise self._rubbish() from error
+
+    def count(self, golden: bytes) -> int:
+        """How many golden requests a file holds.
+
+        Raises:
+            RequestError: It holds something else.
+        """
+        return int(self._ask({"do": "requests", "path": self._hand(golden)}, "reading", _READ_SECONDS)["requests"])
+
+    def _hand(self, data: bytes) -> str:
+        """Give the child a file."""
+        self._handed += 1
+        path = self._scratch / f"requests-{self._handed}"
+        durable.write_new(path, data, None)
+        return str(path)
 
     def _ask(self, request: dict[str, Any], doing: str, seconds: float) -> dict[str, Any]:
         if self._warming:
@@ -159,6 +182,9 @@ class Inspector:
                 kind=kind,
                 hint="export the model again: the file is damaged or was only half copied",
             )
+        refused = refusal(answer, _printable)
+        if refused is not None:
+            raise refused
         hints = {
             "tensorflow-missing": "install tensorflow, or push with --no-load",
             "model-memory": "allow more with --load-memory",

@@ -1,9 +1,10 @@
 """The inspector's child process: the only file that imports TensorFlow.
 
 It talks with its parent in JSON lines: requests on standard input, answers on what was standard output (models and
-TensorFlow may print what they like; that goes to standard error). `{"do": "read", "path": …}` reads the model without
-loading it, with TensorFlow's own protocol buffers, which can be imported without TensorFlow itself.
-`{"do": "load", "path": …, "tags": […]}` loads it with the Session loader, as TensorFlow Serving does.
+TensorFlow may print what they like; that goes to standard error). `{"do": "read", "path": …}` reads and scans the model
+without loading it, with TensorFlow's own protocol buffers, which can be imported without TensorFlow itself.
+`{"do": "load", "path": …, "tags": […]}` loads it with the Session loader, as TensorFlow Serving does, and then runs
+what else the request names (`requests.Trial`). `{"do": "requests", "path": …}` looks at a file of golden requests.
 An answer is `{"ok": …}` or `{"error": …, "kind": …}`.
 """
 
@@ -21,14 +22,19 @@ import types
 from collections import Counter
 from typing import Any, TextIO
 
-from modelrepo.savedmodel import cage
+from modelrepo.savedmodel import arrays, cage, rules, scanning
 
+_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
 _INIT_OP = "__saved_model_init_op"
 _MESSAGE_LIMIT = 4000
 #: Protocol buffers refuse larger messages.
 _MESSAGE_BYTES = 2**31 - 1
 #: Names of TensorFlow's data types that are not the lower-case rest of the enumeration's name.
 _DTYPES = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_HALF": "float16"}
+
+
+#: What this process has given up.
+_HELD: list[str] = []
 
 
 class _RefusedError(Exception):
@@ -43,7 +49,7 @@ def main() -> None:
     """Answer requests until standard input ends."""
     limits = json.loads(sys.argv[1])
     answers = _take_output()
-    cage.enter(memory=limits["memory"], scratch=limits["scratch"])
+    _HELD.extend(cage.enter(memory=limits["memory"], scratch=limits["scratch"]))
     if os.getppid() != limits["parent"]:
         os._exit(1)  # it died before it could be watched
     for line in sys.stdin:
@@ -51,6 +57,8 @@ def main() -> None:
         answer: dict[str, Any]
         try:
             answer = {"ok": _ACTIONS[request["do"]](request)}
+        except arrays.Refusal as refusal:
+            answer = refusal.answer()
         except _RefusedError as refused:
             answer = {"error": str(refused)[:_MESSAGE_LIMIT], "kind": refused.kind}
         except MemoryError:
@@ -105,6 +113,9 @@ class _Protos:
         try:
             self.saved_model = importlib.import_module("tensorflow.core.protobuf.saved_model_pb2")
             self.types = importlib.import_module("tensorflow.core.framework.types_pb2")
+            self.graph = importlib.import_module("tensorflow.core.framework.graph_pb2")
+            self.function = importlib.import_module("tensorflow.core.framework.function_pb2")
+            self.meta_graph = importlib.import_module("tensorflow.core.protobuf.meta_graph_pb2")
             self.fingerprint: Any = None
             with contextlib.suppress(ImportError):  # a TensorFlow older than fingerprints
                 self.fingerprint = importlib.import_module("tensorflow.core.protobuf.fingerprint_pb2")
@@ -123,7 +134,22 @@ def _read(request: dict[str, Any]) -> dict[str, Any]:
     return {
         "meta_graphs": [_meta_graph(graph, protos) for graph in model.meta_graphs],
         "fingerprint": _fingerprint(path, protos),
+        **_scanned(path, model, protos),
     }
+
+
+def _scanned(path: str, model: Any, protos: _Protos) -> dict[str, Any]:
+    """What the scan found. Where it fails, the model was not scanned, and that is no answer."""
+    known = rules.load()
+    kinds = (protos.graph.GraphDef, protos.function.FunctionDefLibrary, protos.function.FunctionDef)
+    scan = scanning.Scan(known, kinds, protos.meta_graph.AssetFileDef)
+    try:
+        findings = scan.run(model, [name for name in _MODEL_FILES if os.path.lexists(os.path.join(path, name))])
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _RefusedError("model-unscannable", f"the scan failed: {type(error).__name__}: {error}") from error
+    return {"findings": findings, "scanned_by": known.tensorflow}
 
 
 def _parse(path: str, protos: _Protos) -> Any:
@@ -234,16 +260,30 @@ def _fingerprint(path: str, protos: _Protos) -> dict[str, str] | None:
 
 
 def _load(request: dict[str, Any]) -> dict[str, Any]:
+    from modelrepo.savedmodel import requests  # a mere reading need not wait for it
+
+    trial = requests.Trial.of(request)
     tensorflow = _tensorflow()
+    from modelrepo.savedmodel import running  # needs numpy, which comes with TensorFlow
+
     started = time.monotonic()
     v1 = tensorflow.compat.v1
     options = v1.ConfigProto(allow_soft_placement=True)
     with tensorflow.Graph().as_default(), v1.Session(config=options) as session:
-        v1.saved_model.loader.load(session, request["tags"], request["path"])
-    return {"tensorflow_version": tensorflow.__version__, "seconds": round(time.monotonic() - started, 3)}
+        graph = v1.saved_model.loader.load(session, request["tags"], request["path"])
+        seconds = round(time.monotonic() - started, 3)
+        ran = running.Runner(tensorflow, session, graph).run(trial)
+    return {"tensorflow_version": tensorflow.__version__, "seconds": seconds, "cage": _HELD, **ran}
 
 
-_ACTIONS = {"warm": _warm, "read": _read, "load": _load}
+def _requests(request: dict[str, Any]) -> dict[str, Any]:
+    """Look at a file of golden requests."""
+    from modelrepo.savedmodel import requests
+
+    return requests.check(request)
+
+
+_ACTIONS = {"warm": _warm, "read": _read, "load": _load, "requests": _requests}
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):

@@ -183,6 +183,11 @@ def test_only_the_worker_imports_tensorflow() -> None:
     assert importing == {WORKER}
 
 
+def test_a_model_is_loaded_only_where_the_scan_may_refuse_it() -> None:
+    loading = {name for name in FILES for _, called, _ in read(name).calls if called.endswith("inspector.load")}
+    assert loading == {"repository/admitting.py"}
+
+
 @pytest.mark.parametrize("name", [name for name in FILES if read(name).layer in {"core", "errors"}])
 def test_core_has_no_disk_no_clock_and_no_environment(name: str) -> None:
     """Paths are named in core (layout), errors knows errno and names of users' files: neither opens anything."""
@@ -286,6 +291,7 @@ PLATFORM = {
     "fs/native.py": "system calls, the boot and its clock",
     "fs/processes.py": "who holds a lock, and how he is called",
     "fs/inuse.py": "what processes have open",
+    "fs/deletion.py": "what is mounted where a descriptor leads",
     "savedmodel/cage.py": "limits and Landlock, in the child",
     "repository/__init__.py": "the refusal of Windows",
 }

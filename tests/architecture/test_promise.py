@@ -31,6 +31,8 @@ COMMANDS = [
     "list",
     "show",
     "inspect",
+    "diff",
+    "predict",
     "history",
     "status",
     "path",

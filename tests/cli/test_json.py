@@ -75,8 +75,17 @@ CHANGE = fields(
 MOVE = fields(
     channel=is_a(str), from_=or_null(is_version), to=is_version, changed=is_a(bool), breaking=or_null(each(CHANGE))
 )
+FILE = fields(path=is_a(str), from_=or_null(is_a(int)), to=or_null(is_a(int)))
 ACTOR = fields(user=is_a(str), uid=is_a(int), host=is_a(str), claims=is_a(dict))
 PROBLEM = fields(kind=is_a(str), path=is_a(str), detail=is_a(str), repaired=is_a(bool))
+FINDING = fields(
+    op=or_null(is_a(str)),
+    severity=lambda value: value in {"refused", "noted"},
+    rule=is_a(str),
+    reason=is_a(str),
+    node=is_a(str),
+    within=is_a(str),
+)
 CHANNELS = lambda value: isinstance(value, dict) and all(map(or_null(is_version), value.values()))  # noqa: E731
 STATE = {"channels": each(is_a(str)), "pinned": is_a(bool)}
 
@@ -91,7 +100,10 @@ DOCUMENTS: dict[tuple[str, ...], Callable[[Any], bool]] = {
         files=is_a(int),
         signatures=SIGNATURES,
         load=lambda value: value == "skipped",
-        findings=or_null(each(is_a(str))),
+        findings=or_null(each(FINDING)),
+        scanned_by=or_null(is_a(str)),
+        allowed_ops=each(is_a(str)),
+        golden=lambda value: value is None,
         promoted=MOVE,
     ),
     ("list",): each(
@@ -134,8 +146,23 @@ DOCUMENTS: dict[tuple[str, ...], Callable[[Any], bool]] = {
         tags=each(each(is_a(str))),
         tensorflow_version=is_a(str),
         ops=is_a(dict),
-        findings=or_null(each(is_a(str))),
+        findings=each(FINDING),
+        scanned_by=is_a(str),
+        cage=or_null(each(is_a(str))),
         load=or_null(is_a(str)),
+        golden=or_null(is_a(int)),
+    ),
+    ("diff", "v1", "./exports/two"): fields(
+        from_=fields(path=is_a(str), version=is_version),
+        to=fields(path=is_a(str), version=lambda value: value is None),
+        signatures=fields(breaking=each(CHANGE), compatible=each(CHANGE)),
+        files=fields(added=each(FILE), removed=each(FILE), changed=each(FILE)),
+        size=fields(from_=is_a(int), to=is_a(int)),
+        ops=is_a(dict),
+        warnings=each(is_a(str)),
+    ),
+    ("predict", "v1", "--input", "-"): fields(
+        version=is_version, signature=is_a(str), outputs=lambda value: value == {"y": [[4.75]]}
     ),
     ("promote", "v3"): MOVE,
     ("promote", "v3", "--dry-run"): MOVE,
@@ -188,22 +215,38 @@ DOCUMENTS: dict[tuple[str, ...], Callable[[Any], bool]] = {
         )
     ),
     ("channel", "remove", "canary"): fields(channel=is_a(str), removed=is_a(bool), from_=or_null(is_version)),
-    ("export", "v1", "copy"): fields(version=is_version, path=is_a(str), files=is_a(int), size=is_a(int)),
+    ("export", "v1", "copy"): fields(
+        version=is_version,
+        path=is_a(str),
+        files=is_a(int),
+        size=is_a(int),
+        golden=or_null(is_a(str)),
+        warnings=each(is_a(str)),
+    ),
     ("push", "exports/four", "--no-load", "--number", "7"): fields(version=lambda value: value == "v7"),
     ("remove", "v3"): fields(removed=each(is_version), freed=is_a(int)),
     ("serving-config",): fields(config=is_a(str)),
 }
 
 
-@pytest.mark.parametrize(("words", "test"), DOCUMENTS.items(), ids=[" ".join(words) for words in DOCUMENTS])
+@pytest.mark.parametrize(
+    ("words", "test"),
+    [
+        pytest.param(words, test, marks=[pytest.mark.tensorflow] if "predict" in words else [], id=" ".join(words))
+        for words, test in DOCUMENTS.items()
+    ],
+)
 def test_every_command_answers_with_the_promised_fields(
     run: Callable[..., Any], root: Path, words: tuple[str, ...], test: Callable[[Any], bool]
 ) -> None:
     run("--repo", root, "promote", "v1", "--channel", "canary")
     if "--at" in words:
         words = (*words[:-1], Repository(root).history(limit=1)[0].time.isoformat())
-    done = run("--repo", root, words[0], *words[1:], "--json")
-    hidden = r"modelrepo: warning: \d+ process(es)? could not be looked at for open files; root sees more\n"
+    done = run("--repo", root, words[0], *words[1:], "--json", stdin='{"x": [[1, 2, 3]]}')
+    hidden = (
+        r"modelrepo: warning: (\d+ process(es)? could not be looked at for open files; root sees more"
+        r"|TensorFlow has not loaded v\d+.*)\n"
+    )
     assert (done.code, re.sub(hidden, "", done.err)) == (0, "")
     assert test(done.json)
 
@@ -255,6 +298,15 @@ FAILURES: dict[tuple[str, ...], tuple[int, str]] = {
     ("push", "exports/four", "--no-load", "--metric", "a=b"): (2, "metric-malformed"),
     ("push", "exports/four", "--no-load", "--metric", "a=nan"): (2, "metric-malformed"),
     ("push", "exports/four", "--no-load", "--channel", "canary"): (2, "options-need-promote"),
+    ("push", "exports/four", "--no-load", "--smoke"): (2, "options-exclude"),
+    ("push", "exports/four", "--no-load", "--golden", "nothing.json"): (2, "requests-missing"),
+    ("push", "exports/four", "--no-load", "--golden", "exports/four/saved_model.pb"): (2, "requests-malformed"),
+    ("predict", "v1"): (2, "usage"),
+    ("predict", "v1", "--input", "nothing.json"): (2, "requests-missing"),
+    ("predict", "v1", "--input", "exports/four/saved_model.pb"): (2, "requests-malformed"),
+    ("predict", "v9", "--input", "-"): (3, "version-missing"),
+    ("diff", "v1", "v9"): (3, "version-missing"),
+    ("diff", "v1", "./exports"): (2, "not-a-savedmodel"),
     ("cleanup", "--min-age", "1 day"): (2, "duration-malformed"),
     ("annotate", "v1"): (2, "annotation-empty"),
     ("annotate", "v1", "--metric", "a=inf"): (2, "metric-malformed"),

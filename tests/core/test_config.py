@@ -39,7 +39,7 @@ def test_the_defaults_are_the_designs() -> None:
     assert Retention() == Retention(
         keep_last=5, keep_rollback=2, min_age=timedelta(hours=24), grace=timedelta(hours=24)
     )
-    assert Gates().breaking == "refuse"
+    assert Gates() == Gates(breaking="refuse", require_load="warn")
 
 
 def test_the_format_alone_is_a_configuration() -> None:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelrepo.core.contents import FileEntry, content_digest
+from modelrepo.core.findings import Finding
 from modelrepo.core.manifest import Manifest, Origin, parse_manifest
 from modelrepo.core.refs import MAX_NUMBER, Version
 from modelrepo.core.signatures import Signature, Tensor
@@ -22,6 +23,7 @@ from modelrepo.errors import IntegrityError
 SCHEMA = Path(__file__).parents[2] / "docs" / "manifest.schema.json"
 EMPTY_DIGEST = f"sha256:{hashlib.sha256(b'').hexdigest()}"
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
+FOUND = Finding(op=None, severity="refused", rule="asset-path", reason="r", node="n", within="meta graph serve")
 SIGNATURES = {
     "serving_default": Signature(
         method_name="tensorflow/serving/predict",
@@ -65,6 +67,10 @@ def without(name: str) -> bytes:
         fingerprint=st.none() | st.dictionaries(TEXT, TEXT, max_size=2),
         load=st.sampled_from(["passed", "skipped"]),
         loaded_by=st.none() | TEXT,
+        cage=st.none() | st.lists(TEXT, max_size=2).map(tuple),
+        findings=st.none() | st.lists(st.just(FOUND), max_size=2).map(tuple),
+        scanned_by=st.none() | TEXT,
+        allowed_ops=st.lists(TEXT, max_size=2).map(tuple),
     )
 )
 def test_a_manifest_is_read_from_the_bytes_that_it_writes(written: Manifest) -> None:

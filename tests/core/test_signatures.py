@@ -215,3 +215,47 @@ def test_two_steps_that_break_nothing_break_nothing_together(
 def test_a_contract_is_read_from_the_json_that_it_writes(signatures: dict[str, Signature]) -> None:
     for signature in signatures.values():
         assert Signature.model_validate_json(signature.model_dump_json()) == signature
+
+
+@given(CONTRACTS, CONTRACTS)
+def test_adding_to_a_contract_is_compatible_and_taking_away_breaks(
+    some: dict[str, Signature], more: dict[str, Signature]
+) -> None:
+    """Whole signatures, and outputs of signatures that were there."""
+    grown = {
+        name: signature.model_copy(update={"outputs": {**more[name].outputs, **signature.outputs}})
+        if name in more
+        else signature
+        for name, signature in some.items()
+    }
+    grown |= {name: signature for name, signature in more.items() if name not in some}
+    there, back = compare(some, grown), compare(grown, some)
+    assert there.breaking == ()
+    assert back.compatible == ()
+    assert len(there.compatible) == len(back.breaking)
+    assert (there.compatible == ()) == (grown == some)
+
+
+@given(CONTRACTS, CONTRACTS)
+def test_every_difference_is_told_once_as_breaking_or_as_compatible(
+    before: dict[str, Signature], after: dict[str, Signature]
+) -> None:
+    """What is told names every signature, input and output that callers see differ, and none that they do not."""
+
+    def sides(signatures: Mapping[str, Signature]) -> dict[tuple[str, str, str], Any]:
+        seen: dict[tuple[str, str, str], Any] = {}
+        for name, signature in nameless(signatures).items():
+            if name in before and name in after:
+                seen[name, "method", ""] = signature.method_name
+                seen |= {(name, "input", key): tensor for key, tensor in signature.inputs.items()}
+                seen |= {(name, "output", key): tensor for key, tensor in signature.outputs.items()}
+            else:
+                seen[name, "signature", ""] = True
+        return seen
+
+    comparison = compare(before, after)
+    changes = (*comparison.breaking, *comparison.compatible)
+    told = {(change.signature, change.kind.split("-")[0], change.key or "") for change in changes}
+    old, new = sides(before), sides(after)
+    assert told == {place for place in old.keys() | new.keys() if old.get(place) != new.get(place)}
+    assert len({(change.signature, change.kind, change.key) for change in changes}) == len(changes)

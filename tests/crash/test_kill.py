@@ -89,6 +89,11 @@ def check_tree(root: Path) -> None:
     for path in root.iterdir():
         if path.name.startswith("v"):
             assert is_complete(path), path
+            golden = json.loads((path / "manifest.json").read_bytes()).get("golden")
+            if golden is not None:
+                name = golden["digest"].removeprefix("sha256:")
+                kept = (root / ".modelrepo" / "golden" / f"{name}.{golden['format']}").read_bytes()
+                assert hashlib.sha256(kept).hexdigest() == name
     for name, target in targets(root).items():
         assert is_complete(Path(target)), name
     for view in (root / "serving").iterdir():
@@ -118,6 +123,19 @@ def harm(root: Path) -> None:
     journal.write_bytes(b"".join([*lines[:4], *lines[5:]]))
 
 
+def requests(root: Path) -> None:
+    """A file of golden requests beside the exports."""
+    text = json.dumps({"requests": [{"inputs": {"x": [[1, 2, 3]]}, "outputs": {"y": [[4.75]]}}]})
+    (root.parent / "golden.json").write_text(text)
+
+
+def carried(root: Path) -> None:
+    """A version whose golden requests go with it."""
+    requests(root)
+    source = root.parent / "exports" / "four"
+    Repository(root).push(source, load=False, golden=root.parent / "golden.json", number=9)
+
+
 def blue(root: Path) -> None:
     """One more channel."""
     Repository(root).promote("v3", channel="blue")
@@ -125,6 +143,8 @@ def blue(root: Path) -> None:
 
 CASES = {
     "push": Case(("push", "exports/four", "--no-load"), frozenset({"v2"})),
+    "golden push": Case(("push", "exports/four", "--no-load", "--golden", "golden.json"), frozenset({"v2"}), requests),
+    "golden cleanup": Case(("cleanup", *AGELESS), frozenset({"v2"}), carried, sample=3),
     "promote": Case(("promote", "v3"), frozenset({"v2", "v3"})),
     "first promote": Case(("promote", "v3", "--channel", "canary"), frozenset({"v2"}), sample=100),
     "rollback": Case(("rollback",), frozenset({"v2", "v1"})),

@@ -46,6 +46,8 @@ def kinds() -> set[str]:
                 found.add(str(ast.literal_eval(node.value)))
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_REFUSED" and path.name == "errors.py":
                 found.update(value.value for value in node.value.values)  # type: ignore[attr-defined]
+            if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "_FAMILIES":
+                found.update(str(ast.literal_eval(key)) for key in node.value.keys if key)  # type: ignore[union-attr]
         found.update(re.findall(r'"(model-(?:memory|unloadable))"', path.read_text()))
     return found
 

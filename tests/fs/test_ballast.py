@@ -101,3 +101,31 @@ def test_a_full_disk_is_still_reported_as_a_full_disk_where_the_ballast_is_no_di
     (tmp_path / "ballast").touch()
     with pytest.raises(OSError, match="No space left"):
         act(tmp_path / "ballast", 1)
+
+
+@pytest.mark.parametrize("linked", ["ballast", "the directory above"])
+def test_files_behind_a_link_are_no_ballast(tmp_path: Path, linked: str) -> None:
+    """Who owns a repository may put a link there, and root gives up a piece."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    ballast.replenish(victim / "ballast")
+    state = tmp_path / "state"
+    if linked == "ballast":
+        state.mkdir()
+        (state / "ballast").symlink_to(victim / "ballast")
+    else:
+        state.symlink_to(victim)
+    with pytest.raises(OSError, match="No space left"):
+        act(state / "ballast", 1)
+    assert len(os.listdir(victim / "ballast")) == 16
+    os.unlink(victim / "ballast" / "07")
+    ballast.replenish(state / "ballast")
+    assert len(os.listdir(victim / "ballast")) == 15, "nor are pieces made there"
+
+
+def test_only_pieces_are_given_up(directory: Path) -> None:
+    for name in ("zz", "16", "1", "007"):
+        (directory / name).touch()
+    with pytest.raises(OSError, match="No space left"):
+        act(directory, 17)
+    assert sorted(os.listdir(directory)) == ["007", "1", "16", "zz"]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from modelrepo.core.modes import PRIVATE, Modes
 from modelrepo.errors import SourceError
 from modelrepo.fs import copying, durable, native
 from modelrepo.fs.source import look
@@ -340,3 +341,67 @@ def test_a_copy_writes_over_nothing(top: Path, target: Path, tmp_path: Path) -> 
     with pytest.raises(FileExistsError):
         copying.copy(look(top), target)
     assert (tmp_path / "precious").read_text() == "bytes"
+
+
+@pytest.mark.parametrize("moment", ["file", "directory"])
+@pytest.mark.parametrize("modes", [PRIVATE, None])
+def test_a_directory_of_the_copy_that_becomes_a_link_leads_nobody_out(
+    top: Path, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, modes: Modes | None
+) -> None:
+    """Its owner may put a link there as soon as it is made: before a file is made in it, or a directory."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (top / "variables" / "deeper").mkdir()
+    real = durable.make_directory_in
+
+    def swap() -> None:
+        (target / "variables").rename(tmp_path / "aside")
+        (target / "variables").symlink_to(outside)
+
+    def make(above: int, name: str, mode: int | None, *, inherit: bool) -> int:
+        made = real(above, name, mode, inherit=inherit)
+        if name == ("variables" if moment == "directory" else "deeper"):
+            swap()
+        return made
+
+    before = descriptors()
+    monkeypatch.setattr(durable, "make_directory_in", make)
+    with pytest.raises(NotADirectoryError):
+        copying.copy(look(top), target, modes)
+    assert os.listdir(outside) == []
+    assert descriptors() == before
+
+
+def test_a_directory_that_is_replaced_as_it_is_made_gives_its_mode_to_nothing_else(
+    top: Path, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir(mode=0o700)
+    mkdir = os.mkdir
+
+    def replaced(name: str, mode: int, *, dir_fd: int) -> None:
+        mkdir(name, mode, dir_fd=dir_fd)
+        os.rename(name, "aside", src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+        os.symlink(precious, name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "mkdir", replaced)
+    with pytest.raises(NotADirectoryError):
+        copying.copy(look(top), target)
+    assert stat.S_IMODE(precious.stat().st_mode) == 0o700
+    assert os.listdir(precious) == []
+
+
+def test_a_copy_into_a_link_is_refused(top: Path, target: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(target)
+    with pytest.raises(NotADirectoryError):
+        copying.copy(look(top), tmp_path / "link")
+    assert os.listdir(target) == []
+
+
+def test_every_file_gets_into_its_directory_whatever_the_order(top: Path, target: Path) -> None:
+    """In the order of paths, a directory's files stand before and behind those of the directories in it."""
+    for path in ("a/b/1", "a/b.x", "a/c/d/2", "a/d", "b/1", "a-/x", "/".join("d" * 30)):
+        (top / path).parent.mkdir(parents=True, exist_ok=True)
+        (top / path).write_text(path)
+    copying.copy(look(top), target)
+    assert contents(target) == contents(top)

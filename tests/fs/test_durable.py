@@ -14,28 +14,6 @@ import pytest
 
 from modelrepo.fs import durable, native
 
-#: Runs a script as root without root's right to pass over modes; as anybody else, as it is.
-ORDINARY = """
-import ctypes, os, sys
-libc = ctypes.CDLL(None, use_errno=True)
-if os.geteuid() == 0:
-    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-        assert libc.prctl(24, capability, 0, 0, 0) == 0  # PR_CAPBSET_DROP
-os.execv(sys.executable, [sys.executable, "-c", *sys.argv[1:]])
-"""
-
-
-def as_ordinary_user(script: str, *arguments: object) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", ORDINARY, script, *map(str, arguments)],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
 
 def test_write_new_makes_a_whole_file_of_exactly_this_mode(tmp_path: Path) -> None:
     before = os.umask(0o077)
@@ -247,7 +225,9 @@ def test_set_mode_does_not_follow_a_link_and_does_not_wait_on_a_pipe(tmp_path: P
         durable.set_mode(tmp_path / "pipe", 0o644)  # a pipe cannot be synced
 
 
-def test_the_owner_can_give_back_a_mode_that_lets_not_even_him_read(tmp_path: Path) -> None:
+def test_the_owner_can_give_back_a_mode_that_lets_not_even_him_read(
+    tmp_path: Path, as_ordinary_user: Callable[..., str]
+) -> None:
     """`verify --repair` mends modes."""
     (tmp_path / "file").write_text("bytes")
     (tmp_path / "file").chmod(0)
@@ -299,107 +279,91 @@ def test_rename_new_takes_a_free_name(tmp_path: Path, monkeypatch: pytest.Monkey
         durable.rename_new(tmp_path / "old", tmp_path / "other")
 
 
-def deep_tree(top: Path, levels: int, name: str) -> None:
-    """A tree deeper than a path can name, made from inside."""
-    top.mkdir()
-    here = os.open(top, os.O_RDONLY)
-    for _ in range(levels):
-        os.mkdir(name, dir_fd=here)
-        below = os.open(name, os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = below
-    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
-    os.close(here)
-
-
-def test_delete_tree_deletes_1500_levels(tmp_path: Path) -> None:
-    deep_tree(tmp_path / "deep", 1500, "d")
-    try:
-        durable.delete_tree(tmp_path / "deep")
-        assert os.listdir(tmp_path) == []
-    finally:
-        subprocess.run(["rm", "-rf", "--", tmp_path / "deep"], check=True)  # pytest's own clean-up recurses
-
-
-def test_delete_tree_follows_no_link_out(tmp_path: Path) -> None:
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "precious").write_text("bytes")
-    tree = tmp_path / "tree"
-    (tree / "below").mkdir(parents=True)
-    (tree / "to file").symlink_to(outside / "precious")
-    (tree / "to directory").symlink_to(outside, target_is_directory=True)
-    (tree / "below" / "up").symlink_to("../..", target_is_directory=True)
-    (tree / "below" / "dangling").symlink_to("nowhere")
-    os.mkfifo(tree / "pipe")
-    durable.delete_tree(tree)
-    assert os.listdir(tmp_path) == ["outside"]
-    assert (outside / "precious").read_text() == "bytes"
-
-
-def test_delete_tree_of_a_link_deletes_the_link_alone(tmp_path: Path) -> None:
-    (tmp_path / "target").mkdir()
-    (tmp_path / "link").symlink_to("target")
-    durable.delete_tree(tmp_path / "link")
-    durable.delete_tree(tmp_path / "missing")
-    assert os.listdir(tmp_path) == ["target"]
-
-
-def test_delete_tree_deletes_read_only_and_locked_directories_of_its_owner(tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
-    for path in ("a/b/c", "d"):
-        (tree / path).mkdir(parents=True)
-        (tree / path / "file").write_text("x")
-        (tree / path / "file").chmod(0o444)
-    for path, mode in (("a/b/c", 0), ("a/b", 0o555), ("a", 0o444), ("d", 0o311), (".", 0o555)):
-        (tree / path).chmod(mode)
-    script = "import sys; from pathlib import Path; from modelrepo.fs.durable import delete_tree"
-    as_ordinary_user(f"{script}; delete_tree(Path(sys.argv[1]))", tree)
-    assert os.listdir(tmp_path) == []
-
-
-def test_delete_tree_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tree = tmp_path / "tree"
-    for number in range(5):
-        (tree / f"d{number}" / "below").mkdir(parents=True)
-        (tree / f"d{number}" / "below" / "file").touch()
-    unlink, count = os.unlink, 0
-
-    def fail_third(path: str) -> None:
-        nonlocal count
-        count += 1
-        if count == 3:
-            raise OSError(errno.EIO, "injected")
-        unlink(path)
-
-    monkeypatch.setattr(os, "unlink", fail_third)
-    with pytest.raises(OSError, match="injected"):
-        durable.delete_tree(tree)
-    assert tree.is_dir()
-    durable.delete_tree(tree)
-    assert os.listdir(tmp_path) == []
-
-
-def test_a_deletion_that_stopped_leaves_it_to_the_group_that_shares_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    top = tmp_path / "v1"
-    top.mkdir()
-    (top / "file").touch()
-    top.chmod(0o2775)
-
-    def stop(_: str) -> None:
-        raise OSError(errno.EIO, "stopped")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "unlink", stop)
-        with pytest.raises(OSError, match="stopped"):
-            durable.delete_tree(top)
-    assert stat.S_IMODE(top.stat().st_mode) == 0o2775
-
-
 def test_only_an_empty_directory_is_removed_as_empty(tmp_path: Path) -> None:
     (tmp_path / "full" / "below").mkdir(parents=True)
     assert not durable.remove_empty(tmp_path / "full")
     assert durable.remove_empty(tmp_path / "full" / "below")
     assert not durable.remove_empty(tmp_path / "missing")
+
+
+def linked(tmp_path: Path) -> tuple[Path, Path]:
+    """A tree in which a directory has become a link to another's, and that one."""
+    outside, top = tmp_path / "outside", tmp_path / "top"
+    outside.mkdir()
+    (outside / "shadow").touch(mode=0o600)
+    (top / "v1").mkdir(parents=True)
+    (top / "v1" / "x").symlink_to(outside)
+    return top, outside
+
+
+def test_set_mode_follows_no_link_below_the_top(tmp_path: Path) -> None:
+    top, outside = linked(tmp_path)
+    with pytest.raises(NotADirectoryError):
+        durable.set_mode(top / "v1" / "x" / "shadow", 0o644, top=top)
+    assert stat.S_IMODE((outside / "shadow").stat().st_mode) == 0o600
+    (tmp_path / "link").symlink_to(top)
+    durable.set_mode(tmp_path / "link" / "v1", 0o700, top=tmp_path / "link")
+    assert stat.S_IMODE((top / "v1").stat().st_mode) == 0o700, "the top itself may be reached through links"
+
+
+def test_set_mode_sets_what_it_opened_whatever_has_the_name_by_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch(mode=0o600)
+    (tmp_path / "precious").touch(mode=0o600)
+    fchmod = os.fchmod
+
+    def late(descriptor: int, mode: int) -> None:
+        (tmp_path / "file").rename(tmp_path / "aside")
+        (tmp_path / "file").symlink_to("precious")
+        fchmod(descriptor, mode)
+
+    monkeypatch.setattr(os, "fchmod", late)
+    durable.set_mode(tmp_path / "file", 0o444)
+    assert stat.S_IMODE((tmp_path / "precious").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "aside").stat().st_mode) == 0o444
+
+
+def test_write_new_makes_nothing_in_a_directory_that_is_a_link(tmp_path: Path) -> None:
+    top, outside = linked(tmp_path)
+    with pytest.raises(NotADirectoryError):
+        durable.write_new(top / "v1" / "x" / "new", b"bytes", 0o644)
+    assert os.listdir(outside) == ["shadow"]
+
+
+@pytest.mark.parametrize("mode", [0o755, None])
+def test_make_directory_changes_nothing_that_took_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int | None
+) -> None:
+    (tmp_path / "precious").touch(mode=0o600)
+    before, mkdir = os.stat(tmp_path / "precious"), os.mkdir
+
+    def replaced(name: str, bits: int, *, dir_fd: int) -> None:
+        mkdir(name, bits, dir_fd=dir_fd)
+        (tmp_path / "new").rename(tmp_path / "aside")
+        (tmp_path / "new").symlink_to("precious")
+
+    monkeypatch.setattr(os, "mkdir", replaced)
+    with pytest.raises(NotADirectoryError):
+        durable.make_directory(tmp_path / "new", mode)
+    assert os.stat(tmp_path / "precious") == before
+
+
+def test_what_root_makes_is_given_away_by_descriptor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root gives files away")
+    owned, precious = tmp_path / "owned", tmp_path / "precious"
+    owned.mkdir()
+    os.chown(owned, 1, 1)
+    precious.touch()
+    fchown = os.fchown
+
+    def late(descriptor: int, uid: int, gid: int) -> None:
+        (owned / "new").rename(owned / "aside")
+        (owned / "new").symlink_to(precious)
+        fchown(descriptor, uid, gid)
+
+    monkeypatch.setattr(os, "fchown", late)
+    durable.write_new(owned / "new", b"bytes", 0o644)
+    assert precious.stat().st_uid == 0
+    assert (owned / "aside").stat().st_uid == 1

@@ -201,6 +201,30 @@ def test_another_device_below_is_said(tree: Path) -> None:
     assert not (tree / ".modelrepo").exists()
 
 
+@pytest.mark.parametrize("place", ["v1/my assets", "v1", "v1/saved_model.pb"])
+def test_what_is_mounted_from_the_same_device_is_said(tree: Path, tmp_path: Path, place: str) -> None:
+    """A version that is mounted, or in which something is, could be neither renamed nor deleted later."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount")
+    (tree / "v1" / "my assets").mkdir()
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(tree / "v1", elsewhere)
+    source = elsewhere / "saved_model.pb" if place.endswith(".pb") else elsewhere
+    shell = 'mount --bind "$1" "$2" && exec "$3" -m modelrepo -r "$4" init --adopt'
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", shell, "sh", str(source), str(tree / place), sys.executable, str(tree)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if done.stderr.startswith("mount:"):
+        pytest.skip(f"nothing can be mounted here: {done.stderr}")
+    assert done.returncode == 4
+    assert f"{place} is mounted from elsewhere" in done.stderr
+    assert not (tree / ".modelrepo").exists()
+
+
 def test_a_hand_made_tree_or_a_numeric_one_is_answered_with_what_to_do(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="not empty") as caught:
         Repository(tree).init()

@@ -20,7 +20,7 @@ import pytest
 from modelrepo import Repository, Version
 from modelrepo.core.layout import Layout
 from modelrepo.errors import BusyError, IntegrityError, ModelRepoError, RequestError, StorageError, UnconfirmedError
-from modelrepo.fs import durable
+from modelrepo.fs import deletion, durable
 from modelrepo.repository.results import CleanupResult
 from modelrepo.savedmodel.runner import Inspector
 
@@ -565,7 +565,8 @@ def test_a_cleanup_that_died_is_finished_by_the_next(
     class Died(BaseException):
         pass
 
-    real = getattr(durable, step)
+    module = deletion if step == "delete_tree" else durable
+    real = getattr(module, step)
 
     def die(*arguments: Any, **options: Any) -> Any:
         if step == "sync_directory" and arguments[0] != layout.trash:
@@ -573,7 +574,7 @@ def test_a_cleanup_that_died_is_finished_by_the_next(
         raise Died
 
     with monkeypatch.context() as patch:
-        patch.setattr(durable, step, die)
+        patch.setattr(module, step, die)
         with pytest.raises(Died):
             filled.cleanup(**ageless)
     assert all(row.problem is None for row in filled.list())

@@ -180,13 +180,44 @@ def test_allow_breaking_lets_it_through_and_the_history_says_what_broke(contract
 
 
 def test_the_gate_can_warn_or_be_off(contracts: Repository, settings: Callable[[str], None]) -> None:
-    settings('[gates]\nbreaking = "warn"')
+    settings('[gates]\nbreaking = "warn"\nrequire_load = "off"')
     result = contracts.promote("v2", dry_run=True)
     assert result.breaking
     assert result.warnings == tuple(change.text for change in result.breaking)
-    settings('[gates]\nbreaking = "off"')
+    settings('[gates]\nbreaking = "off"\nrequire_load = "off"')
     result = contracts.promote("v2")
     assert (result.changed, result.breaking, result.warnings) == (True, None, ())
+
+
+def test_a_version_that_was_never_loaded_is_promoted_with_a_warning_or_refused_as_the_settings_say(
+    filled: Repository, settings: Callable[[str], None], model: Callable[[str], Path]
+) -> None:
+    assert filled.promote("v1").warnings == (
+        "TensorFlow has not loaded v1: whether it can be served, nobody has tried",
+    )
+    settings('[gates]\nrequire_load = "refuse"\nbreaking = "off"')
+    for dry_run in (True, False):
+        with pytest.raises(RefusedError) as caught:
+            filled.promote("v2", allow_breaking=True, dry_run=dry_run)
+        assert (caught.value.kind, caught.value.got) == ("not-loaded", "load: skipped")
+    assert latest(filled) == "v1"
+    with pytest.raises(RefusedError) as caught:
+        filled.push(model("four"), load=False, promote=True)
+    assert (caught.value.kind, str(caught.value.partial.version), caught.value.partial.promoted) == (
+        "not-loaded",
+        "v4",
+        None,
+    )
+    settings('[gates]\nrequire_load = "off"')
+    assert filled.promote("v2").warnings == ()
+
+
+def test_a_rollback_leads_to_a_version_that_was_never_loaded_whatever_the_gate(
+    filled: Repository, settings: Callable[[str], None]
+) -> None:
+    promote(filled, 1, 2)
+    settings('[gates]\nrequire_load = "refuse"')
+    assert facts(filled.rollback()) == ("latest", "v2", "v1", True)
 
 
 def test_a_compatible_change_passes(repository: Repository, samples: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from modelrepo import Repository, Version
 from modelrepo.core.layout import Layout
 from modelrepo.errors import IntegrityError, NotFoundError, RefusedError, RequestError, UnconfirmedError
-from modelrepo.fs import durable
+from modelrepo.fs import deletion, durable
 
 Look = Callable[[Path], dict[str, tuple[object, ...]]]
 
@@ -122,10 +122,10 @@ def test_a_damaged_version_can_be_removed(filled: Repository) -> None:
 def test_bytes_that_cannot_be_deleted_are_said_and_the_next_cleanup_takes_them(
     filled: Repository, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(path: Path) -> None:
+    def fail(path: Path, **_: object) -> None:
         raise OSError(5, "Input/output error", str(path))
 
-    monkeypatch.setattr(durable, "delete_tree", fail)
+    monkeypatch.setattr(deletion, "delete_tree", fail)
     with pytest.raises(UnconfirmedError) as caught:
         filled.remove(["v2"])
     assert (caught.value.partial.removed, caught.value.partial.freed) == ((Version(2),), 0)

@@ -87,7 +87,7 @@ def acting(tmp_path: Path, _imported: None) -> Acting:
                 code = 70
                 try:
                     # What a model offers is read by a new interpreter, which this user may not even start.
-                    vars(staging)["inspect"] = lambda *_, **__: (None, None, ())
+                    vars(staging)["inspect"] = lambda *_, **__: staging.Checked(None, None, (), ())
                     vars(pushing)["Inspector"] = lambda **_: contextlib.nullcontext()
                     sys.stdout = sys.stderr = said
                     os.environ.update(env or {})

@@ -41,7 +41,7 @@ def cron(program: Path, due: Repository, tmp_path: Path) -> Cron:
         for said, here in (
             ("/opt/modelrepo/bin/modelrepo", program),
             ("/models/ranker", due.root),
-            ("/var/tmp", tmp_path),
+            ("> /run", f"> {tmp_path}"),
         ):
             line = line.replace(said, str(here))
         return subprocess.run(

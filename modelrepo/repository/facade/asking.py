@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 from modelrepo.core.refs import Version, parse_channel
 from modelrepo.repository import results
-from modelrepo.repository.border import LOAD_TIMEOUT, border, counted, memory, parsed, seconds
+from modelrepo.repository.border import (
+    LOAD_TIMEOUT,
+    border,
+    counted,
+    memory,
+    ops,
+    parsed,
+    place,
+    seconds,
+)
 from modelrepo.repository.facade.rooted import Rooted
 from modelrepo.repository.leasing import Lease
 
 
 class Asking(Rooted):
-    """`list`, `show`, `inspect`, `history`, `channels`, `status`, `path`, `lease`, `serving_config`."""
+    """`list`, `show`, `inspect`, `diff`, `predict`, `history`, `channels`, `status`, `path`, `lease`, and the rest."""
 
     def show(self, ref: str | Version) -> results.VersionDetails:
         """One version: its manifest and its state, also after it was deleted."""
@@ -23,25 +35,87 @@ class Asking(Rooted):
             return querying.show(self._layout, parsed(ref))
 
     def inspect(
-        self, target: str, *, load: bool = False, load_timeout: timedelta = LOAD_TIMEOUT, load_memory: int | None = None
+        self,
+        target: str,
+        *,
+        load: bool = False,
+        load_timeout: timedelta = LOAD_TIMEOUT,
+        load_memory: int | None = None,
+        allow_ops: Collection[str] = (),
     ) -> results.Inspection:
-        """Read a SavedModel's signatures, tags and ops in a child process.
+        """Read a SavedModel's signatures, tags and ops in a child process, and scan what it could do to its host.
 
         Args:
             target: A ref, or a path: with a `/`, or `.` or `..`.
-            load: Load it too.
+            load: Load it too; a version then answers its golden requests.
             load_timeout: How long that may take.
             load_memory: Bytes of memory that may take.
+            allow_ops: Ops that do not keep it from being loaded, though the scan refuses them; of a version, besides
+                those that its push let in.
 
         Raises:
             SourceError: It is no SavedModel.
-            ModelError: TensorFlow could not load it; `error.partial` holds what was read.
+            ModelError: The scan refuses it and it was not loaded, TensorFlow could not load it, or an answer was wrong;
+                `error.partial` holds what was read and found.
+            IntegrityError: Its golden requests are gone or damaged.
         """
         from modelrepo.repository import querying
 
         with border("inspect the model"):
-            limits = querying.Limits(seconds(load_timeout), memory(load_memory))
+            limits = querying.Limits(seconds(load_timeout), memory(load_memory), ops(allow_ops))
             return querying.inspect(self._layout, target, limits if load else None)
+
+    def diff(self, before: str | Version, after: str | Version) -> results.DiffResult:
+        """Compare two models: what changes for callers, and on disk. Nothing is loaded.
+
+        Args:
+            before: A ref, also of a version that was deleted, or a path: with a `/`, or `.` or `..`.
+            after: Likewise.
+
+        Returns:
+            What changes; where something could not be read, it is None and `warnings` says why.
+
+        Raises:
+            NotFoundError: There is no such version.
+            SourceError: A path is no SavedModel.
+            ModelError: A path, or a version whose manifest has no signatures, cannot be read.
+        """
+        from modelrepo.repository import comparing
+
+        with border("compare the models"):
+            return comparing.diff(self._layout, str(before), str(after))
+
+    def predict(
+        self,
+        ref: str | Version,
+        inputs: str | os.PathLike[str] | bytes | Mapping[str, Any],
+        *,
+        signature: str | None = None,
+        load_timeout: timedelta = LOAD_TIMEOUT,
+        load_memory: int | None = None,
+        allow_ops: Collection[str] = (),
+    ) -> results.Prediction:
+        """Call one signature of a version once, in a child process: a look, not a server.
+
+        Args:
+            ref: Which version; it is leased meanwhile.
+            inputs: Nested lists by key; or a file of them, JSON or `.npz` (docs/golden.md): its path or its bytes.
+            signature: Which signature; None for `serving_default`, or the only one.
+            load_timeout: How long load and call may take.
+            load_memory: Bytes of memory they may take (Linux).
+            allow_ops: Ops that do not keep it from being loaded, besides those that its push let in.
+
+        Raises:
+            NotFoundError: There is no such version or signature.
+            RequestError: The inputs do not fit; the error names the input, what was expected and what was given.
+            ModelError: The scan refuses it and it was not loaded, or TensorFlow could not load or run it.
+        """
+        from modelrepo.repository import predicting, querying
+
+        with border("predict"):
+            given = Path(place(inputs, "the input")) if isinstance(inputs, str | os.PathLike) else inputs
+            limits = querying.Limits(seconds(load_timeout), memory(load_memory), ops(allow_ops))
+            return predicting.predict(self._layout, parsed(ref), predicting.inputs(given), signature, limits)
 
     def history(self, *, channel: str | None = None, limit: int | None = None) -> tuple[results.HistoryEntry, ...]:
         """What happened, the latest first.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +12,18 @@ from modelrepo.core.refs import LATEST, Version, parse_channel
 from modelrepo.core.values import check_labels, check_metrics, check_text
 from modelrepo.errors import RequestError
 from modelrepo.repository import results
-from modelrepo.repository.border import LOAD_TIMEOUT, border, memory, numbered, parsed, place, require, said, seconds
+from modelrepo.repository.border import (
+    LOAD_TIMEOUT,
+    border,
+    memory,
+    numbered,
+    ops,
+    parsed,
+    place,
+    require,
+    said,
+    seconds,
+)
 from modelrepo.repository.facade.rooted import Rooted
 from modelrepo.repository.moving import Request
 from modelrepo.repository.progress import Progress
@@ -67,6 +79,7 @@ class Storing(Rooted):
         load: bool = True,
         load_timeout: timedelta = LOAD_TIMEOUT,
         load_memory: int | None = None,
+        allow_ops: Collection[str] = (),
         follow_links: bool = False,
         links_into: Sequence[str | os.PathLike[str]] = (),
         allow_duplicate: bool = False,
@@ -76,6 +89,8 @@ class Storing(Rooted):
         reason: str | None = None,
         init: bool = False,
         number: int | None = None,
+        golden: str | os.PathLike[str] | None = None,
+        smoke: bool = False,
     ) -> results.PushResult:
         """Take in a SavedModel as the next version.
 
@@ -89,6 +104,7 @@ class Storing(Rooted):
             load: Whether TensorFlow must load it first, in a child process.
             load_timeout: How long that may take.
             load_memory: Bytes of memory that may take (Linux); None for 4 GiB and three times the model.
+            allow_ops: Ops that are let in though the scan refuses them; manifest and history say so.
             follow_links: Store what symbolic links inside the source name; without it, links are refused.
             links_into: Directories outside the source that links may lead into.
             allow_duplicate: Store it although a version has the same content.
@@ -99,19 +115,26 @@ class Storing(Rooted):
             init: Make the repository first, if there is none.
             number: Its number, above every one that was ever used here, so that hosts agree on numbers; None for the
                 next.
+            golden: A file of requests and right answers, JSON or `.npz` (docs/golden.md): run behind the load, kept
+                with the version. Of an export, the file beside it where this is None.
+            smoke: Call every signature with zeros or empty strings; what comes must be finite.
 
         Returns:
             The version that has the content; `created` is False where it was there before.
 
         Raises:
             SourceError: It is no SavedModel, cannot be stored, or changed while it was read.
-            ModelError: TensorFlow could not load it.
+            ModelError: The scan refuses it, TensorFlow could not load it, or it answered a golden request wrong.
+            RequestError: The golden requests are none, or do not fit the model.
             SystemRefusedError: There is no room, or no permission.
             RefusedError: The number is spent. Or it was stored, but not promoted: then `error.partial` is the result.
             IntegrityError: It is an export (see `export`) whose files are not what its manifest says.
         """
+        from modelrepo.repository import golden as requests
         from modelrepo.repository import pushing, staging
 
+        if smoke and not load:
+            raise RequestError("smoke tries a model that is loaded", kind="options-exclude", got="smoke without load")
         promotion = None
         if promote:
             promotion = Request(parse_channel(channel), said(reason), allow_breaking, automatic=True)
@@ -122,13 +145,18 @@ class Storing(Rooted):
             load=load,
             load_seconds=seconds(load_timeout),
             load_memory=memory(load_memory),
+            allow_ops=ops(allow_ops),
             links=staging.Links(follow_links, [Path(place(link, "a directory for links")) for link in links_into]),
             allow_duplicate=allow_duplicate,
             promotion=promotion,
             init=init,
             number=numbered(number),
+            smoke=smoke,
         )
         with border("push"):
+            if golden is not None:
+                data = requests.read_requests(Path(place(golden, "the golden file")))
+                options = dataclasses.replace(options, golden=data)
             return pushing.push(self._layout, Path(place(source, "the source")), options, self._timeout)
 
     def export(self, ref: str | Version, path: str | os.PathLike[str]) -> results.ExportResult:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modelrepo.repository.results.asking import (
         Channel,
+        DiffResult,
         HistoryAt,
         HistoryEntry,
         Inspection,
         PathResult,
+        Prediction,
         ServingConfig,
         Status,
         VersionDetails,
@@ -37,6 +39,7 @@ __all__ = [
     "Channel",
     "ChannelRemoval",
     "CleanupResult",
+    "DiffResult",
     "ExportResult",
     "HistoryAt",
     "HistoryEntry",
@@ -46,6 +49,7 @@ __all__ = [
     "MoveResult",
     "PathResult",
     "PinResult",
+    "Prediction",
     "Problem",
     "PushResult",
     "RemoveResult",

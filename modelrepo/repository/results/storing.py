@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from modelrepo.core.findings import Finding
+from modelrepo.core.manifest import Golden
 from modelrepo.core.signatures import Signature
 from modelrepo.core.values import Value, VersionField
 from modelrepo.repository.results.releasing import MoveResult
@@ -36,7 +38,10 @@ class PushResult(Value):
         files: How many.
         signatures: The contract, None where nobody read the model.
         load: Whether TensorFlow has loaded it, at this push or at the first of this content.
-        findings: What a scan found; None because nobody scanned.
+        findings: What the scan found; None where TensorFlow is not installed, and nobody scanned.
+        scanned_by: Which TensorFlow's ops the scan knows.
+        allowed_ops: Ops that the scan would have refused, and that this push let in.
+        golden: The golden requests that the version carries; None where it has none.
         promoted: The move of the channel, where one was asked for and happened.
         warnings: What somebody should know.
     """
@@ -48,7 +53,10 @@ class PushResult(Value):
     files: int
     signatures: dict[str, Signature] | None
     load: Literal["passed", "skipped"]
-    findings: tuple[str, ...] | None = None
+    findings: tuple[Finding, ...] | None = None
+    scanned_by: str | None = None
+    allowed_ops: tuple[str, ...] = ()
+    golden: Golden | None = None
     promoted: MoveResult | None = None
     warnings: tuple[str, ...] = ()
 
@@ -61,12 +69,16 @@ class ExportResult(Value):
         path: Where the copy is.
         files: How many files it has, without the manifest.
         size: Their bytes.
+        golden: Where its golden requests are, beside the copy; None where it has none.
+        warnings: What somebody should know.
     """
 
     version: VersionField
     path: str
     files: int
     size: int
+    golden: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Problem(Value):
