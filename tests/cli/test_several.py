@@ -48,7 +48,7 @@ def test_verify_takes_paths_for_repositories_and_all_else_for_versions(run: Run,
     (place / "ads" / "v1" / "saved_model.pb").unlink()
     done = run("verify", "--quick", "./ranker", "./nothing", "./ads")
     assert done.code == 5
-    assert f"{place}/ranker:\n3 versions checked: all is as it should be" in done.out
+    assert f"{place}/ranker:\n3 versions checked, no bytes read: all is as it should be" in done.out
     assert f"{place}/ads:\nPROBLEM: v1/saved_model.pb" in done.out
     assert run("-r", "ads", "verify", "v2", "v3").code == 0
     mixed = run("-r", "ads", "verify", "v2", "./ads", "--json")
