@@ -31,7 +31,7 @@ def delete_tree(path: Path, *, top: Path | None = None) -> None:
         OSError: Something is mounted there or below (`EBUSY`), and nothing was deleted; a directory lies on another
             device (`EXDEV`), and nothing in it was deleted; or somebody moved a directory meanwhile (`ESTALE`).
     """
-    with durable.opened(path.parent, top or path.parent) as above:
+    with durable.naming(path), durable.opened(path.parent, top or path.parent) as above:
         try:
             status = os.stat(path.name, dir_fd=above, follow_symlinks=False)
         except FileNotFoundError:
@@ -40,8 +40,7 @@ def delete_tree(path: Path, *, top: Path | None = None) -> None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path.name, dir_fd=above)
             return
-        # Where the descriptor leads, not the name: that may be another's by now.
-        mounted = native.mount_points(f"/proc/self/fd/{above}/{path.name}")
+        mounted = native.mount_points(path.name, above)
         if mounted:
             raise _error(errno.EBUSY, path / mounted[0])
         _delete_directory(above, path.name, _identity(status))

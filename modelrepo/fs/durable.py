@@ -51,6 +51,17 @@ def opened(directory: Path, top: Path | None = None) -> Iterator[int]:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let errors say the whole path: by descriptor, the system knows the last name of it or none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or not os.path.isabs(error.filename):
+            error.filename = str(path)
+        raise
+
+
 def belong(descriptor: int, above: int) -> None:
     """Give what root has just made to the owner and group of the directory that it was made in.
 
@@ -105,7 +116,7 @@ def write_new(path: Path, data: bytes, mode: int | None) -> None:
         FileExistsError: The name is taken.
         OSError: The directory is a link (`ENOTDIR`), or there is no room.
     """
-    with opened(path.parent) as above:
+    with naming(path), opened(path.parent) as above:
         write_new_in(above, path.name, data, mode)
 
 
@@ -229,7 +240,7 @@ def make_directory(path: Path, mode: int | None, *, inherit: bool = True) -> boo
         False where a directory is there already; it is left as it is.
     """
     try:
-        with opened(path.parent, path.parent) as above:
+        with naming(path), opened(path.parent, path.parent) as above:
             os.close(make_directory_in(above, path.name, mode, inherit=inherit))
     except FileExistsError:
         if path.is_symlink() or not path.is_dir():
@@ -271,20 +282,18 @@ def set_mode(path: Path, mode: int, group: int | None = None, *, top: Path | Non
         OSError: It is a link (`ELOOP`), lies behind one (`ENOTDIR`), or is another's.
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with opened(path.parent, path.parent if top in {None, path} else top) as above:
+    with naming(path), opened(path.parent, path.parent if top in {None, path} else top) as above:
         try:
             descriptor = os.open(path.name, flags, dir_fd=above)
         except PermissionError:
             descriptor = native.open_closed(path.name, flags, above, mode)
-    try:
-        if group is not None:
-            os.fchown(descriptor, -1, group)
-        os.fchmod(descriptor, mode)
-        sync(descriptor)
-    except OSError as error:  # a descriptor has no name to tell
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        os.close(descriptor)
+        try:
+            if group is not None:
+                os.fchown(descriptor, -1, group)
+            os.fchmod(descriptor, mode)
+            sync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def rename_new(old: Path, new: Path) -> None:

@@ -153,12 +153,16 @@ def open_closed(name: str, flags: int, above: int, mode: int) -> int:
         os.close(place)
 
 
-def mount_points(directory: str) -> tuple[str, ...]:
+def mount_points(directory: str, above: int | None = None) -> tuple[str, ...]:
     """Where something is mounted on a directory or below it, relative to it, also from the same device.
 
     None where the system does not say (macOS).
+
+    Args:
+        directory: Its path; with `above`, its name.
+        above: The directory that it is in, open: where that is, not what has its name by now.
     """
-    top = os.path.realpath(directory)
+    top = os.path.realpath(directory if above is None else f"/proc/self/fd/{above}/{directory}")
     try:
         with open("/proc/self/mountinfo", "rb") as file:
             places = [_unescaped(line.split(b" ")[4]) for line in file]

@@ -291,7 +291,6 @@ PLATFORM = {
     "fs/native.py": "system calls, the boot and its clock",
     "fs/processes.py": "who holds a lock, and how he is called",
     "fs/inuse.py": "what processes have open",
-    "fs/deletion.py": "what is mounted where a descriptor leads",
     "savedmodel/cage.py": "limits and Landlock, in the child",
     "repository/__init__.py": "the refusal of Windows",
 }

@@ -77,3 +77,24 @@ def test_what_the_system_does_not_have_is_not_done_and_no_error() -> None:
 def test_what_the_file_system_does_not_support_is_not_done_and_no_error() -> None:
     with open("/proc/self/oom_score_adj", "r+b", buffering=0) as file:
         assert not native.preallocate(file.fileno(), 4096)
+
+
+def test_mount_points_are_named_below_a_directory_whatever_their_names(tmp_path: Path) -> None:
+    """`/proc` writes a blank as `\\040`; what lies beside the directory with a longer name is not below it."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount")
+    for name in ("top/a b", "top/\u6570", "top two"):
+        (tmp_path / name).mkdir(parents=True)
+    assert native.mount_points(str(tmp_path / "top")) == ()
+    script = "import sys; from modelrepo.fs import native; print(ascii(native.mount_points(sys.argv[1])))"
+    shell = 'cd "$1" && for name in "top/a b" top/\u6570 "top two"; do mount -t tmpfs none "$name" || exit; done; '
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", f'{shell} exec "$2" -c "$3" top', "sh", str(tmp_path), sys.executable, script],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if done.stderr.startswith("mount:"):
+        pytest.skip(f"nothing can be mounted here: {done.stderr}")
+    assert done.stdout == "('a b', '\\u6570')\n", done.stderr
