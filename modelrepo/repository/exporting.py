@@ -50,7 +50,7 @@ def export(layout: Layout, ref: Ref, path: Path) -> ExportResult:
     """
     with leasing.lease(layout, ref) as lease:
         snapshot = reading.take(layout)
-        manifest, raw = snapshot.manifest(lease.version), snapshot.manifest_bytes(lease.version)
+        manifest, raw = snapshot.read_manifest(lease.version)
         place = _goal(layout, path)
         listing = _listing(lease.path, manifest)
         staging.require_room(place.parent, listing)

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from modelrepo.core.layout import Layout
 from modelrepo.errors import ModelRepoError
 from modelrepo.repository import querying, results
+from modelrepo.repository import snapshot as reading
 from modelrepo.repository.border import border
 from modelrepo.repository.facade import Repository
+from modelrepo.repository.snapshot import Snapshot
 
 
 def serving_config(
@@ -28,15 +30,14 @@ def serving_config(
     Raises:
         RequestError: Two channels would be served under one name, or one has none.
     """
-    readable: list[Layout] = []
+    readable: list[Snapshot] = []
     failed: list[ModelRepoError] = []
     for repository in repositories:
         try:
-            repository.status()
+            with border("read the channels"):
+                readable.append(reading.take(Layout(repository.root)))
         except ModelRepoError as error:
             failed.append(error)
-        else:
-            readable.append(Layout(repository.root))
     with border("read the channels"):
         config = querying.serving_config(readable, name, base_path, many=len(repositories) > 1)
     return config, tuple(failed)

@@ -102,7 +102,7 @@ def manifest_of(snapshot: Snapshot, version: Version) -> tuple[Manifest, bytes]:
         IntegrityError: It is not what was pushed.
     """
     if version not in snapshot.state.removed:
-        return snapshot.manifest(version), snapshot.manifest_bytes(version)
+        return snapshot.read_manifest(version)
     path = snapshot.layout.removed_manifest(version)
     try:
         raw = read_file(path, MAX_MANIFEST_BYTES)
@@ -252,11 +252,13 @@ def _size(place: Path) -> int:
     return sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
 
 
-def serving_config(layouts: Sequence[Layout], name: str | None, base_path: str | None, *, many: bool) -> ServingConfig:
+def serving_config(
+    snapshots: Sequence[Snapshot], name: str | None, base_path: str | None, *, many: bool
+) -> ServingConfig:
     """One ModelServerConfig for the channels of one or more repositories that have a view.
 
     Args:
-        layouts: The repositories.
+        snapshots: The repositories, as they were seen.
         name: The model's name, for a single repository; its root's name otherwise.
         base_path: Where the server sees the root; with several repositories, the directory that holds them all.
         many: Whether several were asked for.
@@ -265,8 +267,8 @@ def serving_config(layouts: Sequence[Layout], name: str | None, base_path: str |
         raise RequestError("--name is for one repository", kind="name-ambiguous", got="several repositories")
     models: dict[str, str] = {}
     without: list[str] = []
-    for layout in layouts:
-        snapshot = reading.take(layout)
+    for snapshot in snapshots:
+        layout = snapshot.layout
         model = name if name is not None else layout.root.name
         if not model:
             raise RequestError("the root directory has no name to serve under", kind="name-missing", hint="give --name")

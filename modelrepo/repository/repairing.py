@@ -166,8 +166,7 @@ def _restarted(layout: Layout, data: bytes, digest: str | None) -> bytes:
     for version in sorted(tree.versions - known.stored.keys() - known.removed.keys()):
         # Where its record cannot be read, a manifest that names this very number speaks for the directory.
         with contextlib.suppress(IntegrityError):
-            raw = snapshot.manifest_bytes(version)
-            manifest = snapshot.manifest(version)
+            manifest, raw = snapshot.read_manifest(version)
             chain.add(
                 action="push",
                 version=version,

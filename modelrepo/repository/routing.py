@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modelrepo.core.history import Stack
+from modelrepo.core.manifest import Manifest
 from modelrepo.core.refs import LATEST, NumberRef, Ref, Version
 from modelrepo.core.signatures import Change, compare
 from modelrepo.errors import IntegrityError, NotFoundError, RefusedError
@@ -76,17 +77,17 @@ def plan_promote(snapshot: Snapshot, ref: Ref, request: Request) -> Move:
     origin = origin_of(snapshot, channel)
     if origin == to:
         return Move(channel, origin, to, None, ())
-    check_sizes(snapshot, to)
+    manifest = check_sizes(snapshot, to)
     if request.automatic and to in snapshot.state.rolled_back.get(channel, frozenset()):
         raise RefusedError(
             f"{to} is not promoted again by a push: {channel} left it by a rollback",
             kind="rolled-back",
             hint=f"if it should go live after all: `modelrepo promote {to}{_option(channel)}`",
         )
-    unloaded = _not_loaded(snapshot, to)
+    unloaded = _not_loaded(snapshot, manifest)
     if snapshot.config.gates.breaking == "off":
         return Move(channel, origin, to, None, None, unloaded)
-    breaking, warnings = _breaking(snapshot, origin, to)
+    breaking, warnings = _breaking(snapshot, origin, manifest)
     warnings = (*unloaded, *warnings)
     if breaking and snapshot.config.gates.breaking == "refuse" and not request.allow_breaking:
         raise RefusedError(
@@ -103,14 +104,14 @@ def plan_promote(snapshot: Snapshot, ref: Ref, request: Request) -> Move:
     return Move(channel, origin, to, None, breaking, warnings)
 
 
-def _not_loaded(snapshot: Snapshot, to: Version) -> tuple[str, ...]:
+def _not_loaded(snapshot: Snapshot, manifest: Manifest) -> tuple[str, ...]:
     """What to say where TensorFlow has not loaded a version at its push.
 
     Raises:
         RefusedError: The settings want only what it has loaded.
     """
-    gate = snapshot.config.gates.require_load
-    if gate == "off" or snapshot.manifest(to).load == "passed":
+    gate, to = snapshot.config.gates.require_load, manifest.version
+    if gate == "off" or manifest.load == "passed":
         return ()
     if gate == "warn":
         return (f"TensorFlow has not loaded {to}: whether it can be served, nobody has tried",)
@@ -135,7 +136,7 @@ def _option(channel: str) -> str:
 
 
 def _breaking(
-    snapshot: Snapshot, origin: Version | None, to: Version
+    snapshot: Snapshot, origin: Version | None, target: Manifest
 ) -> tuple[tuple[Change, ...] | None, tuple[str, ...]]:
     if origin is None:
         return (), ()
@@ -145,9 +146,9 @@ def _breaking(
         before = snapshot.manifest(origin).signatures
     except IntegrityError as error:
         return None, (f"the contracts were not compared: {error.message}",)
-    after = snapshot.manifest(to).signatures
+    after = target.signatures
     if before is None or after is None:
-        unread = origin if before is None else to
+        unread = origin if before is None else target.version
         return None, (f"the contracts were not compared: nobody read the signatures of {unread}",)
     return compare(before, after).breaking, ()
 
@@ -234,17 +235,20 @@ def origin_of(snapshot: Snapshot, channel: str) -> Version | None:
     return link.version if link is not None else None
 
 
-def check_sizes(snapshot: Snapshot, version: Version) -> None:
-    """Make sure that a version's files are there with the sizes that were pushed; no bytes are read.
+def check_sizes(snapshot: Snapshot, version: Version) -> Manifest:
+    """Make sure that a version's files are there with the sizes that were pushed; no bytes of them are read.
+
+    Returns:
+        Its manifest, which says so.
 
     Raises:
         IntegrityError: Something is missing or has another size.
     """
-    directory = snapshot.layout.version(version)
+    directory, manifest = snapshot.layout.version(version), snapshot.manifest(version)
     sizes = {found.path: found.size for found in walk(directory) if found.kind == "file"}
     wrong = [
         f"{entry.path} ({'missing' if entry.path not in sizes else f'{sizes[entry.path]} bytes, not {entry.size}'})"
-        for entry in snapshot.manifest(version).files
+        for entry in manifest.files
         if sizes.get(entry.path) != entry.size
     ]
     if wrong:
@@ -254,3 +258,4 @@ def check_sizes(snapshot: Snapshot, version: Version) -> None:
             kind="version-damaged",
             hint=f"`modelrepo verify {version}` says all; push the model again",
         )
+    return manifest

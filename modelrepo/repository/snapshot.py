@@ -127,7 +127,11 @@ class Snapshot:
         return self.state.annotations.get(manifest.version, Annotation()).over(said)
 
     def manifest(self, version: Version) -> Manifest:
-        """A version's manifest.
+        """A version's manifest; see `read_manifest`."""
+        return self.read_manifest(version)[0]
+
+    def read_manifest(self, version: Version) -> tuple[Manifest, bytes]:
+        """A version's manifest and its raw bytes.
 
         Raises:
             IntegrityError: It is missing, damaged, of another version, or not the one that was pushed.
@@ -141,7 +145,7 @@ class Snapshot:
                 expected=version,
                 got=manifest.version,
             )
-        return manifest
+        return manifest, data
 
     def manifest_bytes(self, version: Version) -> bytes:
         """The raw bytes of a version's manifest, checked against the journal.

@@ -200,9 +200,10 @@ class Asking(Rooted):
             base_path: The root as the server sees it; None for the root.
         """
         from modelrepo.repository import querying
+        from modelrepo.repository import snapshot as reading
 
         with border("read the channels"):
-            return querying.serving_config([self._layout], name, base_path, many=False)
+            return querying.serving_config([reading.take(self._layout)], name, base_path, many=False)
 
     def list(
         self, *, limit: int | None = None, labels: Mapping[str, str] | None = None, removed: bool = False
