@@ -1,0 +1,85 @@
+"""The repository that accidents happen to, and the commands that they happen in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelrepo import Repository
+
+SAMPLES = Path(__file__).parents[2] / "sample_models"
+SAMPLE = 6
+AGELESS = ("--keep-last", "0", "--keep-rollback", "1", "--min-age", "0s", "--grace", "0s")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command, what it may do to `latest`, and what must be there before."""
+
+    words: tuple[str, ...]
+    latest: frozenset[str]
+    prepare: Callable[[Path], None] = lambda _: None
+    sample: int = SAMPLE
+
+
+def harm(root: Path) -> None:
+    """All that a repair mends."""
+    (root / "latest").unlink()
+    (root / "latest").symlink_to(root / "v2")
+    (root / "v1" / "saved_model.pb").chmod(0o644)
+    (root / ".modelrepo" / "staging" / "push-dead").mkdir()
+    journal = root / ".modelrepo" / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([*lines[:4], *lines[5:]]))
+
+
+def requests(root: Path) -> None:
+    """A file of golden requests beside the exports."""
+    text = json.dumps({"requests": [{"inputs": {"x": [[1, 2, 3]]}, "outputs": {"y": [[4.75]]}}]})
+    (root.parent / "golden.json").write_text(text)
+
+
+def carried(root: Path) -> None:
+    """A version whose golden requests go with it."""
+    requests(root)
+    source = root.parent / "exports" / "four"
+    Repository(root).push(source, load=False, golden=root.parent / "golden.json", number=9)
+
+
+def blue(root: Path) -> None:
+    """One more channel."""
+    Repository(root).promote("v3", channel="blue")
+
+
+CASES = {
+    "push": Case(("push", "exports/four", "--no-load"), frozenset({"v2"})),
+    "golden push": Case(("push", "exports/four", "--no-load", "--golden", "golden.json"), frozenset({"v2"}), requests),
+    "golden cleanup": Case(("cleanup", *AGELESS), frozenset({"v2"}), carried, sample=3),
+    "promote": Case(("promote", "v3"), frozenset({"v2", "v3"})),
+    "first promote": Case(("promote", "v3", "--channel", "canary"), frozenset({"v2"}), sample=100),
+    "rollback": Case(("rollback",), frozenset({"v2", "v1"})),
+    "cleanup": Case(("cleanup", *AGELESS), frozenset({"v2"})),
+    "export": Case(("export", "v1", "copy"), frozenset({"v2"}), sample=3),
+    "remove": Case(("remove", "v1", "v3"), frozenset({"v2"})),
+    "channel remove": Case(("channel", "remove", "blue"), frozenset({"v2"}), blue),
+    "annotate": Case(("annotate", "v1", "--label", "a=b"), frozenset({"v2"})),
+    "pin": Case(("pin", "v1"), frozenset({"v2"})),
+    "repair": Case(("verify", "--repair"), frozenset({"v2"}), harm),
+}
+
+
+def build(place: Path) -> None:
+    """A repository `ranker` with v1 to v3, latest at v2, and five exports beside it."""
+    repository = Repository(place / "ranker")
+    repository.init()
+    for text in ("one", "two", "three", "four", "five"):
+        source = place / "exports" / text
+        shutil.copytree(SAMPLES / "tf1_linear", source)
+        (source / "note.txt").write_text(text)
+        if text in {"one", "two", "three"}:
+            repository.push(source, load=False)
+    repository.promote("v1")
+    repository.promote("v2")
