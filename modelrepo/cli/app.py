@@ -29,9 +29,11 @@ app = typer.Typer(
 )
 
 channel = typer.Typer(
-    help="Take a channel away, or list the channels.", rich_markup_mode=None, pretty_exceptions_enable=False
+    name="channel",
+    help="Take a channel away, or list the channels.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
 )
-app.add_typer(channel, name="channel")
 
 RepoOption = Annotated[
     str | None,
@@ -82,6 +84,17 @@ class Run:
         return Repository(self.root, lock_timeout=None if lock_timeout is None else parse_seconds(lock_timeout))
 
 
+@dataclass(frozen=True)
+class _Declared:
+    name: str
+    group: typer.Typer
+    interspersed: bool
+    function: Callable[..., Answer | Answers]
+
+
+_declared: list[_Declared] = []
+
+
 def command(
     name: str, group: typer.Typer = app, *, interspersed: bool = True
 ) -> Callable[[Callable[..., Answer | Answers]], Callable[..., Answer | Answers]]:
@@ -94,38 +107,52 @@ def command(
     """
 
     def declare(function: Callable[..., Answer | Answers]) -> Callable[..., Answer | Answers]:
-        hints = typing.get_type_hints(function, include_extras=True)
-        own = [
-            parameter.replace(annotation=hints[parameter.name])
-            for parameter in list(inspect.signature(function).parameters.values())[1:]
-        ]
-        common = [
-            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-            for key, default, annotation in (
-                ("repo", None, RepoOption),
-                ("as_json", False, JsonOption),
-                ("quiet", False, QuietOption),
-            )
-        ]
-        context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-        own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
-
-        @functools.wraps(function)
-        def call(
-            *, context: typer.Context, repo: str | None, as_json: bool, quiet: bool, **arguments: object
-        ) -> tuple[Answer | Answers, Style]:
-            run: Run = context.obj
-            run.repo = repo if repo is not None else run.repo
-            run.json |= as_json
-            run.quiet |= quiet
-            return function(run, **arguments), run.style
-
-        call.__signature__ = inspect.Signature([context, *own, *common])  # type: ignore[attr-defined]
-        call.__annotations__ = {parameter.name: parameter.annotation for parameter in (context, *own, *common)}
-        group.command(name, context_settings={"allow_interspersed_args": interspersed})(call)
+        _declared.append(_Declared(name, group, interspersed, function))
         return function
 
     return declare
+
+
+def assemble(word: str | None) -> typer.Typer:
+    """The program, of what was declared: all of it, or the one command or group that a call needs."""
+    for declared in _declared:
+        if word in {None, declared.name if declared.group is app else declared.group.info.name}:
+            settings = {"allow_interspersed_args": declared.interspersed}
+            declared.group.command(declared.name, context_settings=settings)(_with_common(declared.function))
+    if word in {None, channel.info.name}:
+        app.add_typer(channel)
+    return app
+
+
+def _with_common(function: Callable[..., Answer | Answers]) -> Callable[..., tuple[Answer | Answers, Style]]:
+    hints = typing.get_type_hints(function, include_extras=True)
+    own = [
+        parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in list(inspect.signature(function).parameters.values())[1:]
+    ]
+    common = [
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for key, default, annotation in (
+            ("repo", None, RepoOption),
+            ("as_json", False, JsonOption),
+            ("quiet", False, QuietOption),
+        )
+    ]
+    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+
+    @functools.wraps(function)
+    def call(
+        *, context: typer.Context, repo: str | None, as_json: bool, quiet: bool, **arguments: object
+    ) -> tuple[Answer | Answers, Style]:
+        run: Run = context.obj
+        run.repo = repo if repo is not None else run.repo
+        run.json |= as_json
+        run.quiet |= quiet
+        return function(run, **arguments), run.style
+
+    call.__signature__ = inspect.Signature([context, *own, *common])  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in (context, *own, *common)}
+    return call
 
 
 def _version(context: typer.Context, value: bool) -> None:

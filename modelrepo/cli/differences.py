@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from modelrepo.cli.answers import hanging, page
 from modelrepo.core.units import format_size
-from modelrepo.repository.results import DiffResult
-from modelrepo.repository.results.asking import Compared
+from modelrepo.repository import results
 
 
-def diff(result: DiffResult) -> str:
+def diff(result: results.DiffResult) -> str:
     """What changes for callers first, then files and ops."""
     lines = [f"{_side(result.before)} -> {_side(result.after)}"]
     found = result.signatures
@@ -34,5 +33,5 @@ def diff(result: DiffResult) -> str:
     return page(lines)
 
 
-def _side(compared: Compared) -> str:
+def _side(compared: results.Compared) -> str:
     return str(compared.version) if compared.version is not None else str(compared.path)

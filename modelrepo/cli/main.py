@@ -146,14 +146,12 @@ def _own(arguments: list[str]) -> list[str]:
 def _invoke(arguments: list[str]) -> object:
     import typer
 
-    from modelrepo.cli.app import app
+    from modelrepo.cli.commands import called, program
 
-    # They declare the commands, in the order of `--help`.
-    for module in ("storing", "releasing", "asking", "executing"):
-        importlib.import_module(f"modelrepo.cli.{module}")
-
+    word = None if os.environ.get("_MODELREPO_COMPLETE") else called(arguments)
     try:
-        return typer.main.get_command(app).main(args=arguments, prog_name="modelrepo", standalone_mode=False)
+        command = typer.main.get_command(program(word))
+        return command.main(args=arguments, prog_name="modelrepo", standalone_mode=False)
     except SystemExit as done:  # so Typer ends what has to do with completion
         return done.code
 

@@ -18,10 +18,10 @@ from modelrepo.core.signatures import Signature, compare
 from modelrepo.errors import ModelError
 from modelrepo.fs import source
 from modelrepo.fs.look import file_digest
-from modelrepo.repository import leasing, querying
+from modelrepo.repository import inspecting, leasing, querying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import DiffResult
-from modelrepo.repository.results.asking import Compared, FileChange, FileChanges, Numbers
+from modelrepo.repository.results.models import Compared, FileChange, FileChanges, Numbers
 from modelrepo.savedmodel.report import Report
 from modelrepo.savedmodel.runner import Inspector, default_memory
 
@@ -97,7 +97,7 @@ def diff(layout: Layout, before: str, after: str) -> DiffResult:
 def _side(layout: Layout, argument: str, leases: contextlib.ExitStack) -> _Side:
     if looks_like_path(argument):
         place = Path(os.path.realpath(argument))
-        querying.require_model(place, argument)
+        inspecting.require_model(place, argument)
         listing = source.look(place, follow_links=True)
         files = {file.path: _File(file.size, real=Path(file.real)) for file in listing.files}
         return _Side(place, None, files, None)

@@ -12,7 +12,7 @@ from modelrepo.core.refs import Ref
 from modelrepo.errors import RequestError
 from modelrepo.repository import admitting, golden, leasing
 from modelrepo.repository import snapshot as reading
-from modelrepo.repository.querying import Limits
+from modelrepo.repository.inspecting import Limits
 from modelrepo.repository.results import Prediction
 from modelrepo.savedmodel.runner import Inspector, default_memory
 from modelrepo.savedmodel.trial import Trial

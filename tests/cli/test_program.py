@@ -432,18 +432,6 @@ def test_in_an_old_encoding_text_is_escaped_not_a_traceback(run: Run, root: Path
     assert "tr\\xe8s" in done.out
 
 
-def test_the_program_answers_quickly_enough_to_be_typed(root: Path) -> None:
-    """No command but those that need it imports TensorFlow, which alone takes seconds."""
-    for words in (("path", "latest"), ("promote", "v3"), ("status",)):
-        done = subprocess.run(
-            [sys.executable, "-X", "importtime", "-m", "modelrepo", "-r", str(root), *words],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert "tensorflow" not in done.stderr
-
-
 def test_init_says_what_it_could_not_share_with_and_what_it_did_not_change(
     run: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelrepo.core.refs import Version, parse_channel
 from modelrepo.repository import results
@@ -21,7 +21,9 @@ from modelrepo.repository.border import (
     seconds,
 )
 from modelrepo.repository.facade.rooted import Rooted
-from modelrepo.repository.leasing import Lease
+
+if TYPE_CHECKING:
+    from modelrepo.repository.leasing import Lease
 
 
 class Asking(Rooted):
@@ -59,11 +61,11 @@ class Asking(Rooted):
                 `error.partial` holds what was read and found.
             IntegrityError: Its golden requests are gone or damaged.
         """
-        from modelrepo.repository import querying
+        from modelrepo.repository import inspecting
 
         with border("inspect the model"):
-            limits = querying.Limits(seconds(load_timeout), memory(load_memory), ops(allow_ops))
-            return querying.inspect(self._layout, target, limits if load else None)
+            limits = inspecting.Limits(seconds(load_timeout), memory(load_memory), ops(allow_ops))
+            return inspecting.inspect(self._layout, target, limits if load else None)
 
     def diff(self, before: str | Version, after: str | Version) -> results.DiffResult:
         """Compare two models: what changes for callers, and on disk. Nothing is loaded.
@@ -110,11 +112,11 @@ class Asking(Rooted):
             RequestError: The inputs do not fit; the error names the input, what was expected and what was given.
             ModelError: The scan refuses it and it was not loaded, or TensorFlow could not load or run it.
         """
-        from modelrepo.repository import predicting, querying
+        from modelrepo.repository import inspecting, predicting
 
         with border("predict"):
             given = Path(place(inputs, "the input")) if isinstance(inputs, str | os.PathLike) else inputs
-            limits = querying.Limits(seconds(load_timeout), memory(load_memory), ops(allow_ops))
+            limits = inspecting.Limits(seconds(load_timeout), memory(load_memory), ops(allow_ops))
             return predicting.predict(self._layout, parsed(ref), predicting.inputs(given), signature, limits)
 
     def history(self, *, channel: str | None = None, limit: int | None = None) -> tuple[results.HistoryEntry, ...]:
@@ -187,10 +189,11 @@ class Asking(Rooted):
 
     def path(self, ref: str | Version) -> results.PathResult:
         """Where a version is. Resolve once and read below that path: a channel may move meanwhile."""
-        from modelrepo.repository import querying
+        from modelrepo.repository import snapshot as reading
 
         with border("find the version"):
-            return querying.path(self._layout, parsed(ref))
+            version = reading.take(self._layout).resolve(parsed(ref))
+            return results.PathResult(version=version, path=str(self._layout.version(version)))
 
     def serving_config(self, *, name: str | None = None, base_path: str | None = None) -> results.ServingConfig:
         """TensorFlow Serving's configuration for the channels of this repository.

@@ -11,7 +11,6 @@ from modelrepo.errors import RequestError
 from modelrepo.repository import results
 from modelrepo.repository.border import border, parsed, said
 from modelrepo.repository.facade.rooted import Rooted
-from modelrepo.repository.moving import Request
 
 
 class Releasing(Rooted):
@@ -44,6 +43,7 @@ class Releasing(Rooted):
             UnconfirmedError: The link moved, and something after that is unfinished.
         """
         from modelrepo.repository import moving
+        from modelrepo.repository.routing import Request
 
         request = Request(parse_channel(channel), said(reason), allow_breaking)
         with border("promote"):
@@ -72,6 +72,7 @@ class Releasing(Rooted):
             IntegrityError: The target is gone or damaged.
         """
         from modelrepo.repository import moving
+        from modelrepo.repository.routing import Request
 
         if steps is not None and to is not None:
             raise RequestError("steps and to exclude each other", kind="options-exclude")

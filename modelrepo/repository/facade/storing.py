@@ -25,7 +25,6 @@ from modelrepo.repository.border import (
     seconds,
 )
 from modelrepo.repository.facade.rooted import Rooted
-from modelrepo.repository.moving import Request
 from modelrepo.repository.progress import Progress
 
 
@@ -132,6 +131,7 @@ class Storing(Rooted):
         """
         from modelrepo.repository import golden as requests
         from modelrepo.repository import pushing, staging
+        from modelrepo.repository.routing import Request
 
         if smoke and not load:
             raise RequestError("smoke tries a model that is loaded", kind="options-exclude", got="smoke without load")

@@ -11,24 +11,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modelrepo.repository.results.asking import (
         Channel,
-        DiffResult,
         HistoryAt,
         HistoryEntry,
-        Inspection,
         PathResult,
-        Prediction,
         ServingConfig,
         Status,
         VersionDetails,
         VersionSummary,
     )
+    from modelrepo.repository.results.models import Compared, DiffResult, Inspection, Prediction
+    from modelrepo.repository.results.problems import Problem
     from modelrepo.repository.results.releasing import AnnotateResult, ChannelRemoval, MoveResult, PinResult
     from modelrepo.repository.results.storing import (
         CleanupResult,
         ExportResult,
         InitResult,
         Kept,
-        Problem,
         PushResult,
         RemoveResult,
         VerifyResult,
@@ -39,6 +37,7 @@ __all__ = [
     "Channel",
     "ChannelRemoval",
     "CleanupResult",
+    "Compared",
     "DiffResult",
     "ExportResult",
     "HistoryAt",
@@ -62,9 +61,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name means
-    """Import the module that has the value."""
+    """Import the module that has the value: the small ones, and those of the quickest commands, first."""
     if name in __all__:
-        for module in ("releasing", "storing", "asking"):
+        for module in ("releasing", "problems", "asking", "storing", "models"):
             values = importlib.import_module(f"{__name__}.{module}")
             if name in vars(values):
                 return vars(values)[name]

@@ -8,6 +8,7 @@ from modelrepo.core.findings import Finding
 from modelrepo.core.manifest import Golden
 from modelrepo.core.signatures import Signature
 from modelrepo.core.values import Value, VersionField
+from modelrepo.repository.results.problems import Problem
 from modelrepo.repository.results.releasing import MoveResult
 
 
@@ -79,24 +80,6 @@ class ExportResult(Value):
     size: int
     golden: str | None = None
     warnings: tuple[str, ...] = ()
-
-
-class Problem(Value):
-    """One finding of `verify` or `status`.
-
-    Attributes:
-        kind: A short stable word.
-        path: What it is about, relative to the root where it is inside.
-        detail: What is wrong, expected and got.
-        repaired: Whether `verify --repair` has mended it.
-        note: Whether it only informs: notes do not make a repository unsound.
-    """
-
-    kind: str
-    path: str
-    detail: str
-    repaired: bool = False
-    note: bool = False
 
 
 class VerifyResult(Value):
