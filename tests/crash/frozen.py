@@ -20,8 +20,11 @@ from functools import partial
 from pathlib import Path
 
 from modelrepo import Repository
+from modelrepo.core.layout import Layout
 from modelrepo.errors import BusyError, NotFoundError, RefusedError
 from modelrepo.fs import machine
+from modelrepo.repository import snapshot as reading
+from modelrepo.repository.snapshot import Snapshot
 
 from .commands import build
 from .invariants import check_tree, go_on, is_complete
@@ -40,6 +43,10 @@ Call = Callable[[Path], object]
 
 def repository(place: Path, timeout: float | None = None) -> Repository:
     return Repository(place / "ranker", lock_timeout=timeout)
+
+
+def snapshot(place: Path) -> Snapshot:
+    return reading.take(Layout(place / "ranker"))
 
 
 def build_old(place: Path) -> None:
