@@ -21,7 +21,7 @@ from pathlib import Path
 
 from modelrepo import Repository
 from modelrepo.core.layout import Layout
-from modelrepo.errors import BusyError, NotFoundError, RefusedError
+from modelrepo.errors import BusyError, NotFoundError
 from modelrepo.fs import machine
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.snapshot import Snapshot
@@ -181,15 +181,15 @@ def protect(template: Path, place: Path, deletion: str, how: str, step: int) -> 
     with frozen(place, deletion, step) as child:
         held, there = is_locked(root), (root / VICTIM).exists()
         if there and (protection.locked or protection.always or not held):
+            refused = None
             try:
                 kept = protection.act(place)
                 claimed = True
-            except BusyError as error:
-                assert held or protection.always, error
-                if protection.locked:
-                    assert f"process {child.pid} (" in error.message, error
-            except NotFoundError:
-                assert protection.always  # who deletes holds it, and has it out of sight
+            except (BusyError, NotFoundError) as error:  # not found: who deletes has it out of sight
+                refused = error
+            if refused is not None:
+                assert protection.always or (held and isinstance(refused, BusyError)), refused
+                assert protection.always or f"process {child.pid} (" in refused.message, refused
         child.go_on()
         outcome = child.outcome()
     assert outcome.code in ({0, 4} if deletion == "remove" else {0}), outcome

@@ -22,7 +22,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -33,11 +33,12 @@ import modelrepo
 from modelrepo import Repository
 from modelrepo.cli import exits
 from modelrepo.cli.main import run as command_line
-from modelrepo.core.records import chain_damage, parse_journal
+from modelrepo.core.records import Record, chain_damage, parse_journal
 from modelrepo.errors import ModelRepoError
 
 from .commands import AGELESS, SAMPLES, build
 from .invariants import check_tree, go_on
+from .model import Model, NotDoneError
 from .trials import Tally, Trial
 
 PROCESSES = 8
@@ -73,13 +74,13 @@ OPERATIONS: dict[str, tuple[int, set[int]]] = {
 PASSING = {"unfinished", "journal-torn", "view", "held", "directory-missing"}
 
 
-class Broken(AssertionError):
+class BrokenError(AssertionError):
     """A promise is broken."""
 
 
 def require(condition: object, what: object) -> None:
     if not condition:
-        raise Broken(str(what))
+        raise BrokenError(str(what))
 
 
 # Looking, by nothing but the tree
@@ -199,7 +200,8 @@ class Process:
             operation = self.chance.choices(names, weights)[0]
             self.say({"begun": operation})
             code, kind, how = self._do(operation)
-            require(code == 0 or code in OPERATIONS[operation][1], f"{operation} ({how}): {code} {kind}")
+            allowed = code == 0 or code in OPERATIONS[operation][1] or (code, kind) == (5, "passing")
+            require(allowed, f"{operation} ({how}): {code} {kind}")
             self.say({"done": operation, "code": code, "kind": kind, "how": how})
 
     def say(self, what: dict[str, object]) -> None:
@@ -236,7 +238,7 @@ class Process:
         (source / "note.txt").write_text(source.name)
         return source
 
-    def _words(self, operation: str) -> list[str]:
+    def _words(self, operation: str) -> list[str]:  # noqa: C901 - a list
         """The operation as somebody types it."""
         channel = self.chance.choice(["latest", "latest", "canary"])
         match operation:
@@ -264,7 +266,7 @@ class Process:
             case _:
                 return [operation]
 
-    def _library(self, operation: str, words: list[str]) -> None:
+    def _library(self, operation: str, words: list[str]) -> None:  # noqa: C901 - a list
         repository = self.repository
         match operation:
             case "push" | "push again" | "push and promote":
@@ -355,7 +357,7 @@ class Process:
         try:
             answer = json.loads(said)
         except ValueError:
-            raise Broken(f"{operation}: {code}, no document: {said!r}") from None
+            raise BrokenError(f"{operation}: {code}, no document: {said!r}") from None
         if isinstance(answer, dict) and answer.get("error"):
             if operation in {"verify", "repair"} and code == 5 and answer.get("findings"):
                 kinds = {each["kind"] for each in answer["findings"] if not each["note"] and not each["repaired"]}
@@ -405,7 +407,7 @@ class Stage:
     def __init__(self, place: Path, seed: int) -> None:
         self.place = place
         self.root = place / "ranker"
-        self.chance = random.Random(f"stage {seed}")
+        self.chance = random.Random(f"stage {seed}")  # noqa: S311 - no secret
         self.seed = seed
         self.tally = Tally()
         self.running: dict[int, Running] = {}
@@ -424,7 +426,7 @@ class Stage:
             while self.running and time.monotonic() < end + 120:
                 if time.monotonic() < end:
                     self._disturb()
-                self._wake(time.monotonic() >= end)
+                self._wake(everybody=time.monotonic() >= end)
                 self._reap(end)
                 observer.look()
                 time.sleep(PAUSE_SECONDS)
@@ -455,7 +457,7 @@ class Stage:
             chosen.wakes = time.monotonic() + pause
             self.tally.counts["stops"] += 1
 
-    def _wake(self, everybody: bool) -> None:
+    def _wake(self, *, everybody: bool) -> None:
         for each in self.running.values():
             if each.wakes is not None and (everybody or time.monotonic() >= each.wakes):
                 self._signal(each, signal.SIGCONT)
@@ -493,13 +495,13 @@ class Stage:
         """Count what the processes wrote down.
 
         Raises:
-            Broken: One of them saw a promise broken.
+            BrokenError: One of them saw a promise broken.
         """
         counts: Counter[str] = Counter()
         for line in self.log.read_text().splitlines():
             said = json.loads(line)
             if "broken" in said:
-                raise Broken(said["broken"])
+                raise BrokenError(said["broken"])
             counts["reads"] += said.get("reads", 0)
             if "done" in said:
                 counts["operations"] += 1
@@ -517,58 +519,46 @@ def audit(root: Path) -> None:
     """Read the journal from its first record: nothing lost, nothing invented, nothing deleted that was needed."""
     parsed = parse_journal((root / ".modelrepo" / "journal.jsonl").read_bytes())
     require(parsed.damage is None and chain_damage(parsed.lines) is None, "the journal is damaged")
-    stacks: dict[str, list[int]] = {}
-    pins: set[int] = set()
-    numbers: list[int] = []
+    model = Model({})
     for record in (line.record for line in parsed.lines):
-        version = record.version.number if record.version else 0
         require(record.action != "external" and record.phase != "unknown", f"nobody moved a link: {record}")
-        if record.phase != "done":
-            continue
-        stack = stacks.setdefault(record.channel or "", [])
-        match record.action:
-            case "push":
-                require(version > max(numbers, default=0), f"v{version} was used before")
-                numbers.append(version)
-            case "pin":
-                pins.add(version)
-            case "unpin":
-                pins.discard(version)
-            case "promote" | "rollback":
-                origin = record.origin.number if record.origin else None
-                require(origin == (stack[-1] if stack else None), f"a move is missing before {record}")
-                to = record.to.number if record.to else 0
-                if record.action == "rollback":
-                    require(to == stack[-1 - (record.steps or 1)], f"a rollback to elsewhere: {record}")
-                    del stack[-(record.steps or 1) :]
-                else:
-                    stack.append(to)
-            case "channel-remove":
-                stacks.pop(record.channel or "")
-            case "cleanup" | "remove":
-                needed = {each[-1] for each in stacks.values() if each} | pins
-                if record.action == "cleanup":
-                    needed |= {_below(each) for each in stacks.values()}
-                require(version not in needed, f"v{version} was needed, and deleted: {record}")
-                for channel, each in stacks.items():
-                    left = [number for number in each if number != version]
-                    stacks[channel] = [
-                        number for place, number in enumerate(left) if not place or left[place - 1] != number
-                    ]
-    for channel, stack in stacks.items():
-        if stack:
-            require(os.readlink(root / channel) == f"v{stack[-1]}", f"{channel} is not where the journal says")
+        if record.phase == "done":
+            try:
+                _replay(model, record)
+            except NotDoneError:
+                raise BrokenError(f"this should have been refused: {record}") from None
+    for channel, target in model.links.items():
+        require(os.readlink(root / channel) == f"v{target}", f"{channel} is not where the journal says")
 
 
-def _below(stack: list[int]) -> int:
-    """The nearest rollback target."""
-    return next((number for number in reversed(stack[:-1]) if number != stack[-1]), 0)
+def _replay(model: Model, record: Record) -> None:
+    """Do to the model what a record says."""
+    number, origin, to = (
+        None if version is None else version.number for version in (record.version, record.origin, record.to)
+    )
+    channel = record.channel or ""
+    match record.action:
+        case "push":
+            require((number or 0) > model.spent, f"v{number} was used before")
+            model.push(f"what was pushed as {number}", number)
+        case "promote" | "rollback":
+            require(origin == model.links.get(channel), f"a move is missing before {record}")
+            move = model.promote if record.action == "promote" else model.rollback
+            move(channel, to or 0 if record.action == "promote" else record.steps or 1)
+            require(model.links[channel] == to, f"a move to elsewhere: {record}")
+        case "channel-remove":
+            model.channel_remove(channel)
+        case "cleanup":
+            require(number in model.going(0, 1), f"v{number} was needed, and deleted: {record}")
+            model.drop(number or 0)
+        case "pin" | "unpin" | "remove":
+            getattr(model, record.action)(number)
 
 
 def _live(place: Path, log: Path, name: str, end: float) -> NoReturn:
     """A child's whole life."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    process = Process(place, descriptor, random.Random(name), name)
+    process = Process(place, descriptor, random.Random(name), name)  # noqa: S311 - no secret
     code = 0
     try:
         os.setpgid(0, 0)
@@ -590,5 +580,3 @@ def trials(random: random.Random, seconds: float = 20) -> Iterator[Trial]:
     while True:
         seed = random.getrandbits(32)
         yield Trial(f"eight processes, seed {seed}, {seconds:g} s", partial(stress, seed=seed, seconds=seconds))
-
-

@@ -1,4 +1,4 @@
-"""A frozen command and another that goes on meanwhile: a seeded sample of the family, and the schedules that matter most.
+"""A frozen command and another that goes on meanwhile: a seeded sample of the family, and what matters most.
 
 `MODELREPO_CRASH_SEED` (0) decides the sample; `MODELREPO_CRASH_ALL=1` takes every step.
 """
