@@ -54,7 +54,7 @@ def build_old(place: Path) -> None:
 
     def yesterday() -> None:
         now = machine.now
-        machine.now = lambda: replace(now(), time=now().time - timedelta(hours=2), boot="the one before")  # type: ignore[assignment]
+        machine.now = lambda: replace(now(), time=now().time - timedelta(hours=2), boot="the one before")
         build(place)
 
     outcome = Child(yesterday, place / "ranker").outcome()

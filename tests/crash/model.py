@@ -433,10 +433,13 @@ def run(place: Path, *, number: int, examples: int, steps: int) -> Tally:
     """So many programs of so many steps, by a seed."""
     template = place / "template"
     build(template)
-    machine = type("Seeded", (Machine,), {"tally": Tally(), "template": template})
-    machine = seed(number)(machine)
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        machine,
+
+    class Seeded(Machine):
+        pass
+
+    Seeded.tally, Seeded.template = Tally(), template
+    run_state_machine_as_test(
+        seed(number)(Seeded),
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,
@@ -447,8 +450,8 @@ def run(place: Path, *, number: int, examples: int, steps: int) -> Tally:
             suppress_health_check=list(HealthCheck),
         ),
     )
-    machine.tally.counts["programs"] += examples
-    return machine.tally
+    Seeded.tally.counts["programs"] += examples
+    return Seeded.tally
 
 
 def trials(random: random.Random) -> Iterator[Trial]:
