@@ -107,33 +107,58 @@ def take_abandoned(writer: Writer, trouble: list[ModelRepoError]) -> list[str]:
 
 
 def empty_trash(layout: Layout, names: Iterable[str], trouble: list[ModelRepoError]) -> list[str]:
-    """Delete from the trash; return what went. What somebody leases stays until the next cleanup."""
+    """Delete from the trash; return what went, or goes by somebody else's doing.
+
+    What somebody leases stays until the next cleanup.
+    """
     return _each(layout.trash, names, trouble, lambda path: deletion.delete_tree(path, top=layout.root))
 
 
 def _each(
     place: Path, names: Iterable[str], trouble: list[ModelRepoError], action: Callable[[Path], None]
 ) -> list[str]:
-    """Do something with each directory that nobody holds, held meanwhile; files and links simply go."""
+    """Do something with each directory that nobody holds, held meanwhile; files and links simply go.
+
+    Returns:
+        The directories with which it is done.
+    """
     done = []
     for name in names:
         path = place / name
         with _noting(trouble, f"delete {path}"):
-            if path.is_symlink() or not path.is_dir():
+            if os.path.lexists(path) and (path.is_symlink() or not path.is_dir()):
                 durable.remove_file(path)
-                continue
-            try:
-                hold = locks.take(path, exclusive=True)
-            except PermissionError:
-                if not durable.remove_empty(path):  # another's, who crashed before he could set its mode
-                    raise
-                done.append(name)
-                continue
-            if hold is not None:
-                with hold:
-                    action(path)
+            elif _is_done(path, action):
                 done.append(name)
     return done
+
+
+def _is_done(path: Path, action: Callable[[Path], None]) -> bool:
+    """Do something with a directory, unless somebody leases it; where another is at it, or was faster, it is done."""
+    try:
+        hold = locks.take(path, exclusive=True)
+    except FileNotFoundError:
+        return True
+    except PermissionError:
+        if not durable.remove_empty(path):  # another's, who crashed before he could set its mode
+            raise
+        return True
+    if hold is None:
+        return _is_being_deleted(path)
+    with hold:
+        action(path)
+    return True
+
+
+def _is_being_deleted(path: Path) -> bool:
+    """Whether a directory is held by who deletes it, not by who leases it; or is gone."""
+    try:
+        lease = locks.take(path)
+    except FileNotFoundError:
+        return True
+    if lease is not None:
+        lease.close()
+    return lease is None
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from modelrepo.core.modes import FILE, is_fs_group
 from modelrepo.core.records import chain_damage
 from modelrepo.core.refs import Ref, Version
 from modelrepo.errors import BusyError, IntegrityError, from_os
+from modelrepo.fs import locks
 from modelrepo.fs.look import Found, file_digest, mode_of, walk
 from modelrepo.repository import golden, leasing
 from modelrepo.repository import snapshot as reading
@@ -20,6 +21,8 @@ from modelrepo.repository.results import Problem, VerifyResult
 from modelrepo.repository.snapshot import Snapshot
 
 _PAUSE_SECONDS = 0.1
+#: A writer holds the lock for milliseconds, on a slow and busy disk for a second or two.
+_PATIENCE_SECONDS = 5.0
 #: What leaves a version's own bytes as they were pushed.
 _NO_DAMAGE = {"mode", "file-extra", "golden-damaged"}
 
@@ -157,14 +160,21 @@ def _wrong_mode(snapshot: Snapshot, path: str, mode: int, right: int, *, directo
 
 
 def structure(snapshot: Snapshot, *, chain: bool = True) -> list[Problem]:
-    """Check journal, links, views and what else lies there. What is doubtful is looked at again after a moment."""
+    """Check journal, links, views and what else lies there.
+
+    What is doubtful is looked at again after a moment, and as long as somebody writes: what a writer has begun looks
+    unfinished until he is done. What stays for so long that he must be stuck is a problem all the same.
+    """
     found = problems(snapshot, chain=chain)
-    if all(problem.note for problem in found):
-        return found
-    time.sleep(_PAUSE_SECONDS)
-    return [
-        problem for problem in problems(reading.take(snapshot.layout), chain=chain) if problem in found or problem.note
-    ]
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    quiet = False
+    while not quiet and any(not problem.note for problem in found) and time.monotonic() < deadline:
+        time.sleep(_PAUSE_SECONDS)
+        quiet, head = not locks.holders(snapshot.layout.lock), snapshot.head
+        snapshot = reading.take(snapshot.layout)
+        quiet &= head == snapshot.head
+        found = [problem for problem in problems(snapshot, chain=chain) if problem in found or problem.note]
+    return found
 
 
 def problems(snapshot: Snapshot, *, chain: bool = True) -> list[Problem]:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from modelrepo import Repository, Version
 from modelrepo.core.layout import Layout
 from modelrepo.errors import IntegrityError, NotFoundError, RefusedError, RequestError, UnconfirmedError
 from modelrepo.fs import deletion, durable
+from modelrepo.repository import deleting
 
 Look = Callable[[Path], dict[str, tuple[object, ...]]]
 
@@ -133,6 +135,35 @@ def test_bytes_that_cannot_be_deleted_are_said_and_the_next_cleanup_takes_them(
     assert len(os.listdir(layout.trash)) == 1
     filled.cleanup()
     assert os.listdir(layout.trash) == []
+
+
+@pytest.mark.parametrize("how", ["has deleted it", "deletes it", "leases it"])
+def test_bytes_that_another_deletes_are_no_trouble_and_those_that_somebody_leases_are_said(
+    filled: Repository,
+    layout: Layout,
+    flock: Callable[..., subprocess.Popen[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+) -> None:
+    """A cleanup sweeps the trash behind the commit; a shell that stood in the version locks it there."""
+    real, size = deleting.empty_trash, filled.show("v2").size
+
+    def meanwhile(*words: Any) -> list[str]:
+        monkeypatch.undo()
+        if how == "has deleted it":
+            assert filled.cleanup().leftovers == 1
+        else:
+            (name,) = os.listdir(layout.trash)
+            flock(layout.trash / name, exclusive=how == "deletes it")
+        return real(*words)
+
+    monkeypatch.setattr(deleting, "empty_trash", meanwhile)
+    if how == "leases it":
+        with pytest.raises(UnconfirmedError, match="left in the trash"):
+            filled.remove(["v2"])
+    else:
+        assert filled.remove(["v2"]).freed == size
+    assert len(os.listdir(layout.trash)) == (how != "has deleted it")
 
 
 def test_an_unsynced_removal_is_said_and_the_next_writer_records_it(
