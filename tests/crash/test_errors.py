@@ -5,6 +5,7 @@ A sample of the calls and of what happens to them, by `MODELREPO_CRASH_SEED` (0)
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 from pathlib import Path
@@ -12,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from .errors import MISHAPS, READ_MISHAPS, READERS, points, reader_points, spoil, spoil_reader
-from .stage import COMMANDS
-from .tracer import why_not
+from .stage import COMMANDS, perform, set_up
+from .tracer import Action, Call, Fail, Go, Onlooker, why_not
 
 # Read before the fixture that clears the environment.
 SEED = os.environ.get("MODELREPO_CRASH_SEED", "0")
@@ -44,3 +45,13 @@ def test_a_reader_that_cannot_read_says_so_and_changes_nothing(tmp_path: Path, n
         place = tmp_path / str(index)
         place.mkdir()
         assert spoil_reader(name, mishap, number).run(place).counts["injected errors"]
+
+
+def test_a_lock_that_cannot_be_given_back_does_not_make_a_change_that_was_made_a_failure(tmp_path: Path) -> None:
+    class Unlocking(Onlooker):
+        def before(self, call: Call) -> Action:
+            return Fail(errno.ENOLCK) if call.name == "flock" and call.arguments[1] == 8 else Go()  # LOCK_UN
+
+    set_up("pin", tmp_path)
+    done = perform(tmp_path, "pin", "v1", watcher=Unlocking())
+    assert (done.code, done.errors) == (0, "")
