@@ -69,7 +69,7 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> None:
     stop_at_calls(reads=request["reads"])
     words = request["words"]
     if request["whole"]:
-        os.execve(sys.executable, [sys.executable, "-m", "modelrepo", *words], os.environ)  # noqa: S606
+        os.execve(sys.executable, [sys.executable, "-P", "-m", "modelrepo", *words], os.environ)  # noqa: S606
     sys.argv = ["modelrepo", *words]
     code: object = 70
     try:

@@ -159,17 +159,15 @@ def _go_on(name: str, place: Path) -> None:
 
 
 def digest(place: Path) -> str:
-    """The digest of a state: all names, bytes and link targets, without what differs from run to run."""
+    """The digest of a state: all names, bytes and link targets, without what differs from run to run, and ballast."""
     summed = hashlib.sha256()
     names = {path: _TOKEN.sub("-*", str(path.relative_to(place))) for path in place.rglob("*")}
     for path, name in sorted(names.items(), key=lambda item: (item[1], item[0])):
-        if name.startswith("exports"):
+        if name.startswith("exports") or "ballast" in path.parts:
             continue
         summed.update(name.encode())
         if path.is_symlink():
             summed.update(b"->" + os.readlink(path).replace(str(place), "").encode())
-        elif path.is_file() and "ballast" in path.parts:
-            summed.update(str(path.stat().st_size).encode())
         elif path.is_file():
             summed.update(b"".join(_lasting(path)))
     return summed.hexdigest()
