@@ -6,14 +6,21 @@ A sample of the calls and of what happens to them, by `MODELREPO_CRASH_SEED` (0)
 from __future__ import annotations
 
 import errno
+import fcntl
+import json
 import os
 import random
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from .commands import FOUNDINGS
 from .errors import MISHAPS, READ_MISHAPS, READERS, points, reader_points, spoil, spoil_reader
-from .stage import COMMANDS, perform, set_up
+from .stage import COMMANDS, check, follow_up, perform, set_up
 from .tracer import Action, Call, Fail, Go, Onlooker, why_not
 
 # Read before the fixture that clears the environment.
@@ -47,11 +54,74 @@ def test_a_reader_that_cannot_read_says_so_and_changes_nothing(tmp_path: Path, n
         assert spoil_reader(name, mishap, number).run(place).counts["injected errors"]
 
 
-def test_a_lock_that_cannot_be_given_back_does_not_make_a_change_that_was_made_a_failure(tmp_path: Path) -> None:
-    class Unlocking(Onlooker):
-        def before(self, call: Call) -> Action:
-            return Fail(errno.ENOLCK) if call.name == "flock" and call.arguments[1] == 8 else Go()  # LOCK_UN
+@dataclass
+class Once(Onlooker):
+    """Does something to the first call that fits; with `behind`, only behind a call that fits that."""
 
+    action: Action
+    fits: Callable[[Call], bool]
+    behind: Callable[[Call], bool] | None = None
+    hit: bool = False
+
+    def before(self, call: Call) -> Action:
+        if self.behind is not None:
+            self.behind = None if self.behind(call) else self.behind
+        elif not self.hit and self.fits(call):
+            self.hit = True
+            return self.action
+        return Go()
+
+
+def settles(call: Call) -> bool:
+    """Whether it renames the settings in, which makes the repository."""
+    return call.name == "rename" and call.paths[1].endswith("/config.toml")
+
+
+def syncs(call: Call) -> bool:
+    return call.name == "fsync"
+
+
+def answer(place: Path, *words: str, watcher: Once) -> tuple[int, dict[str, Any]]:
+    done = perform(place, "--json", *words, watcher=watcher)
+    assert watcher.hit
+    return done.code, json.loads(done.output)
+
+
+def test_a_lock_that_cannot_be_given_back_does_not_make_a_change_that_was_made_a_failure(tmp_path: Path) -> None:
     set_up("pin", tmp_path)
-    done = perform(tmp_path, "pin", "v1", watcher=Unlocking())
-    assert (done.code, done.errors) == (0, "")
+    watcher = Once(Fail(errno.ENOLCK), lambda call: call.name == "flock" and call.arguments[1] == fcntl.LOCK_UN)
+    code, body = answer(tmp_path, "pin", "v1", watcher=watcher)
+    assert (code, body["pinned"]) == (0, True)
+
+
+@pytest.mark.parametrize("name", FOUNDINGS)
+def test_a_repository_that_is_made_but_not_synced_is_7_and_the_next_writer_syncs_it(tmp_path: Path, name: str) -> None:
+    set_up(name, tmp_path)
+    code, body = answer(tmp_path, *FOUNDINGS[name].words, watcher=Once(Fail(errno.EIO), syncs, settles))
+    assert (code, body["created"], body["durable"], body["recorded"]) == (7, True, False, True)
+    check(name, tmp_path)
+    state = os.path.realpath(tmp_path / "ranker" / ".modelrepo")
+    for words in (("init",), ("push", "exports/three", "--no-load")):
+        synced = Once(Go(), lambda call: syncs(call) and call.paths == (state,))
+        assert answer(tmp_path, *words, watcher=synced)[0] == 0
+
+
+def test_an_adoption_whose_view_cannot_be_made_is_7(tmp_path: Path) -> None:
+    set_up("adopt", tmp_path)
+    watcher = Once(Fail(errno.EIO), lambda call: call.name == "symlink", settles)
+    code, body = answer(tmp_path, "init", "--adopt", watcher=watcher)
+    assert (code, body["adopted"], body["view"]) == (7, ["v1", "v2"], False)
+    follow_up("adopt", tmp_path)
+
+
+def test_a_foreign_version_that_cannot_be_adopted_hides_none_that_was(tmp_path: Path) -> None:
+    set_up("pin", tmp_path)
+    for number, text in ((8, "four"), (9, "five")):
+        shutil.copytree(tmp_path / "exports" / text, tmp_path / "ranker" / f"v{number}")
+    watcher = Once(
+        Fail(errno.EIO),
+        lambda call: call.name == "renameat2",
+        lambda call: call.name == "renameat2" and call.paths[1].endswith("v8/manifest.json"),
+    )
+    code, body = answer(tmp_path, "init", "--adopt", watcher=watcher)
+    assert (code, body["adopted"]) == (1, ["v8"])
