@@ -125,3 +125,12 @@ def test_a_foreign_version_that_cannot_be_adopted_hides_none_that_was(tmp_path: 
     )
     code, body = answer(tmp_path, "init", "--adopt", watcher=watcher)
     assert (code, body["adopted"]) == (1, ["v8"])
+
+
+def test_a_removal_that_fails_at_the_second_version_says_that_the_first_is_gone(tmp_path: Path) -> None:
+    set_up("remove", tmp_path)
+    watcher = Once(
+        Fail(errno.EIO), lambda call: call.name == "pwrite64" and b'"intent"' in call.data and b'"v3"' in call.data
+    )
+    code, body = answer(tmp_path, "remove", "v1", "v3", watcher=watcher)
+    assert (code, body["removed"]) == (1, ["v1"])
