@@ -21,7 +21,7 @@ import pytest
 from .commands import FOUNDINGS
 from .errors import MISHAPS, READ_MISHAPS, READERS, points, reader_points, spoil, spoil_reader
 from .stage import COMMANDS, check, follow_up, perform, set_up
-from .tracer import Action, Call, Fail, Go, Onlooker, why_not
+from .tracer import Action, Call, Fail, Go, Lie, Onlooker, why_not
 
 # Read before the fixture that clears the environment.
 SEED = os.environ.get("MODELREPO_CRASH_SEED", "0")
@@ -134,3 +134,10 @@ def test_a_removal_that_fails_at_the_second_version_says_that_the_first_is_gone(
     )
     code, body = answer(tmp_path, "remove", "v1", "v3", watcher=watcher)
     assert (code, body["removed"]) == (1, ["v1"])
+
+
+def test_an_export_whose_rename_is_done_and_said_to_have_failed_is_there(tmp_path: Path) -> None:
+    set_up("export", tmp_path)
+    watcher = Once(Lie(errno.EIO), lambda call: call.name == "rename" and call.paths[1].endswith("/copy"))
+    assert answer(tmp_path, "export", "v1", "copy", watcher=watcher)[0] == 0
+    check("export", tmp_path)
