@@ -195,7 +195,8 @@ def move_link(path: Path, target: str, temporary: Path) -> None:
     Raises:
         IsADirectoryError: A directory stands there.
     """
-    os.symlink(target, temporary)
+    with naming(temporary):  # the system names the text
+        os.symlink(target, temporary)
     try:
         _belong_link(temporary)
         os.rename(temporary, path)
@@ -208,7 +209,8 @@ def move_link(path: Path, target: str, temporary: Path) -> None:
 def add_link(path: Path, target: str) -> None:
     """Make a symbolic link; it is fine if the same one is there already. Not synced."""
     try:
-        os.symlink(target, path)
+        with naming(path):
+            os.symlink(target, path)
         _belong_link(path)
     except FileExistsError:
         if not path.is_symlink() or os.readlink(path) != target:
