@@ -20,7 +20,7 @@ import pytest
 
 from .commands import FOUNDINGS
 from .errors import MISHAPS, READ_MISHAPS, READERS, points, reader_points, spoil, spoil_reader
-from .stage import COMMANDS, check, follow_up, perform, set_up
+from .stage import COMMANDS, check, follow_up, perform, seen, set_up
 from .tracer import Action, Call, Fail, Go, Lie, Onlooker, why_not
 
 # Read before the fixture that clears the environment.
@@ -141,3 +141,33 @@ def test_an_export_whose_rename_is_done_and_said_to_have_failed_is_there(tmp_pat
     watcher = Once(Lie(errno.EIO), lambda call: call.name == "rename" and call.paths[1].endswith("/copy"))
     assert answer(tmp_path, "export", "v1", "copy", watcher=watcher)[0] == 0
     check("export", tmp_path)
+
+
+@dataclass
+class Always(Onlooker):
+    """Lets every call fail that fits."""
+
+    number: int
+    fits: Callable[[Call], bool]
+
+    def before(self, call: Call) -> Action:
+        return Fail(self.number) if self.fits(call) else Go()
+
+
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [
+        (("list",), ".modelrepo/journal.jsonl"),
+        (("show", "v1"), "v1/manifest.json"),
+        (("remove", "v1"), "manifest.json"),
+    ],
+)
+def test_what_cannot_be_opened_for_want_of_descriptors_is_not_called_gone(
+    tmp_path: Path, words: tuple[str, ...], file: str
+) -> None:
+    set_up("pin", tmp_path)
+    before = seen(tmp_path)
+    watcher = Always(errno.EMFILE, lambda call: call.name == "openat" and call.paths[0].endswith(file))
+    done = perform(tmp_path, "--json", *words, watcher=watcher, reads=True)
+    assert (done.code, json.loads(done.output)["error"]["kind"]) == (8, "too-many-open-files")
+    assert seen(tmp_path) == before
