@@ -138,10 +138,11 @@ def spoil(name: str, mishap: Mishap, number: int, *, whole: bool = False) -> Tri
         spoiler = _Spoiler(mishap, number)
         words = ("--json", *COMMANDS[name].words)
         done = perform(place, *words, watcher=spoiler, whole=whole, reads=mishap.reads, seconds=30)
-        tally = Tally(Counter({"injected errors": spoiler.hits, f"exit {done.code}": 1}), {digest(place)})
+        tally = Tally(Counter({"injected errors": spoiler.hits}), {digest(place)})
         try:
             assert not done.hung, "it hangs"
             body = _document(done.output, done.errors)
+            tally.counts[_ended(done.code, body)] += 1
             _truth(name, place, done.code, body, before)
             check(name, place)
             follow_up(name, place)
@@ -169,9 +170,15 @@ def spoil_reader(name: str, mishap: Mishap, number: int, *, whole: bool = False)
             assert digest(place) == before, "a reader changed something"
         except AssertionError as error:
             raise AssertionError(f"{mishap.text} at {spoiler.at}: {error}\n{done}") from error
-        return Tally(Counter({"injected errors": spoiler.hits, f"exit {done.code}": 1}))
+        return Tally(Counter({"injected errors": spoiler.hits, _ended(done.code, body): 1}))
 
     return Trial(f"{name}, {mishap.text} at reading call {number}{' (real)' if whole else ''}", run)
+
+
+def _ended(code: int, body: Any) -> str:
+    """What is counted of an answer."""
+    kind = body["error"]["kind"] if isinstance(body, dict) and "error" in body else "done"
+    return f"exit {code}: {kind}"
 
 
 def _document(output: str, errors: str) -> Any:

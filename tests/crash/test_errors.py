@@ -171,3 +171,12 @@ def test_what_cannot_be_opened_for_want_of_descriptors_is_not_called_gone(
     done = perform(tmp_path, "--json", *words, watcher=watcher, reads=True)
     assert (done.code, json.loads(done.output)["error"]["kind"]) == (8, "too-many-open-files")
     assert seen(tmp_path) == before
+
+
+def test_a_model_that_cannot_be_read_is_not_called_damaged(tmp_path: Path) -> None:
+    set_up("pin", tmp_path)
+    watcher = Always(errno.EIO, lambda call: call.name == "read" and call.paths[0].endswith("v1/saved_model.pb"))
+    done = perform(tmp_path, "--json", "inspect", "v1", watcher=watcher, reads=True)
+    error = json.loads(done.output)["error"]
+    assert (done.code, error["kind"]) == (1, "storage")
+    assert os.strerror(errno.EIO) in error["message"]
