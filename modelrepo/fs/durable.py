@@ -57,7 +57,8 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is None or not os.path.isabs(error.filename):
+        # `os.listdir` of a descriptor names its number.
+        if not isinstance(error.filename, str | bytes) or not os.path.isabs(error.filename):
             error.filename = str(path)
         raise
 

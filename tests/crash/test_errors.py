@@ -180,3 +180,12 @@ def test_a_model_that_cannot_be_read_is_not_called_damaged(tmp_path: Path) -> No
     error = json.loads(done.output)["error"]
     assert (done.code, error["kind"]) == (1, "storage")
     assert os.strerror(errno.EIO) in error["message"]
+
+
+def test_a_directory_in_the_trash_that_cannot_be_listed_is_left_and_named(tmp_path: Path) -> None:
+    set_up("pin", tmp_path)
+    watcher = Always(errno.EIO, lambda call: call.name == "getdents64" and "/trash/v1-" in call.paths[0])
+    done = perform(tmp_path, "--json", "remove", "v1", watcher=watcher, reads=True)
+    body = json.loads(done.output)
+    assert (done.code, body["error"]["kind"], body["removed"]) == (7, "unconfirmed", ["v1"])
+    assert "/.modelrepo/trash/v1-" in body["error"]["items"][0]
