@@ -169,12 +169,12 @@ def digest(place: Path) -> str:
         if path.is_symlink():
             summed.update(b"->" + os.readlink(path).replace(str(place), "").encode())
         elif path.is_file():
-            summed.update(b"".join(_lasting(path)))
+            summed.update(b"".join(_lasting(path, place)))
     return summed.hexdigest()
 
 
-def _lasting(path: Path) -> Iterator[bytes]:
-    data = path.read_bytes()
+def _lasting(path: Path, place: Path) -> Iterator[bytes]:
+    data = path.read_bytes().replace(os.fsencode(place), b"")
     for part in data.splitlines() if "journal" in path.name else [data]:
         try:
             body = json.loads(part)
