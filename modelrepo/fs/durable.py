@@ -57,7 +57,8 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is None or not os.path.isabs(error.filename):
+        # `os.listdir` of a descriptor names its number.
+        if not isinstance(error.filename, str | bytes) or not os.path.isabs(error.filename):
             error.filename = str(path)
         raise
 
@@ -195,7 +196,8 @@ def move_link(path: Path, target: str, temporary: Path) -> None:
     Raises:
         IsADirectoryError: A directory stands there.
     """
-    os.symlink(target, temporary)
+    with naming(temporary):  # the system names the text
+        os.symlink(target, temporary)
     try:
         _belong_link(temporary)
         os.rename(temporary, path)
@@ -208,7 +210,8 @@ def move_link(path: Path, target: str, temporary: Path) -> None:
 def add_link(path: Path, target: str) -> None:
     """Make a symbolic link; it is fine if the same one is there already. Not synced."""
     try:
-        os.symlink(target, path)
+        with naming(path):
+            os.symlink(target, path)
         _belong_link(path)
     except FileExistsError:
         if not path.is_symlink() or os.readlink(path) != target:

@@ -96,7 +96,9 @@ class WriterLock:
             held.check()
             yield held
         finally:
-            lock.release()
+            # What was done is done. `FileLock` tries once more when nobody names it; with the process it ends anyway.
+            with contextlib.suppress(OSError):
+                lock.release()
 
 
 class Hold:

@@ -14,6 +14,8 @@ from modelrepo.core.layout import STATE, SYSTEM_ENTRIES, Layout, version_in_view
 from modelrepo.core.refs import Version, is_channel
 
 _CHUNK = 256 * 1024
+#: What `read_file` says of something that is no file to be read. All else (`EIO`, `EMFILE`, …) is the system's trouble.
+NO_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ELOOP, errno.EFBIG, errno.EISDIR, errno.ENXIO})
 
 
 def open_regular(path: Path | str) -> int:

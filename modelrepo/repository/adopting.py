@@ -15,7 +15,7 @@ from modelrepo.core import modes
 from modelrepo.core.layout import STATE, SYSTEM_ENTRIES, Layout
 from modelrepo.core.records import Chain
 from modelrepo.core.refs import Version
-from modelrepo.errors import BusyError, IntegrityError, ModelRepoError
+from modelrepo.errors import BusyError, IntegrityError, ModelRepoError, UnconfirmedError, from_os, told
 from modelrepo.fs import durable, look, machine
 from modelrepo.fs.journal import read_journal
 from modelrepo.repository import initializing, repairing
@@ -56,8 +56,11 @@ def adopt(layout: Layout, timeout: float | None, founding: Founding, progress: P
         _require_unchanged(survey, found)
         for each in found:
             _put_manifest(layout, each)
-        initializing.build(layout, founding, _begin(survey, found))
-    return _settled(layout, timeout, _result(layout, found, survey, created=True))
+        result = _result(layout, found, survey, created=True)
+        initializing.build(
+            layout, founding, _begin(survey, found), result, view=False if survey.tree.channels() else None
+        )
+    return _settled(layout, timeout, result)
 
 
 def _later(layout: Layout, timeout: float | None, founding: Founding, progress: Progress | None) -> InitResult:
@@ -78,12 +81,12 @@ def _later(layout: Layout, timeout: float | None, founding: Founding, progress: 
     survey.refuse()
     adopted: list[Found] = []
     for each in found:
-        with writing(layout, timeout) as writer:
-            there = look.read_tree(layout).versions
-            if each.version in writer.state.stored or each.version not in there or not each.is_unchanged(layout):
-                raise _changed([each.version], _result(layout, adopted, survey, created=False))
-            _put_manifest(layout, each)
-            writer.record_change("adopt", **_facts(each))
+        try:
+            _record(layout, timeout, each)
+        except (OSError, ModelRepoError) as error:
+            failure = from_os(error, f"adopt {each.version}") if isinstance(error, OSError) else error
+            failure.partial = _result(layout, adopted, survey, created=False)
+            raise failure from error
         adopted.append(each)
     result = _result(layout, adopted, survey, created=False)
     whole = initializing.whole(layout, founding)
@@ -92,6 +95,16 @@ def _later(layout: Layout, timeout: float | None, founding: Founding, progress: 
         link.is_channel and link.version is not None and not link.relative for link in snapshot.tree.links.values()
     )
     return _settled(layout, timeout, result) if adopted or absolute else result
+
+
+def _record(layout: Layout, timeout: float | None, found: Found) -> None:
+    """Take over one version."""
+    with writing(layout, timeout) as writer:
+        there = look.read_tree(layout).versions
+        if found.version in writer.state.stored or found.version not in there or not found.is_unchanged(layout):
+            raise _changed([found.version])
+        _put_manifest(layout, found)
+        writer.record_change("adopt", **_facts(found))
 
 
 def _refuse_other_history(layout: Layout) -> None:
@@ -126,16 +139,15 @@ def _require_unchanged(survey: Survey, found: Sequence[Found]) -> None:
     changed = [each.version for each in found if not each.is_unchanged(survey.layout)]
     changed += sorted(now.versions ^ survey.tree.versions)
     if changed or now.links != survey.tree.links:
-        raise _changed(changed, None)
+        raise _changed(changed)
 
 
-def _changed(versions: Sequence[Version], partial: InitResult | None) -> BusyError:
+def _changed(versions: Sequence[Version]) -> BusyError:
     names = ", ".join(map(str, versions)) or "a link"
     return BusyError(
         f"{names} changed while the tree was read",
         kind="changing",
         hint="run it again when nobody writes there",
-        partial=partial,
     )
 
 
@@ -181,14 +193,26 @@ def _begin(survey: Survey, found: Sequence[Found]) -> Chain:
 
 
 def _settled(layout: Layout, timeout: float | None, result: InitResult) -> InitResult:
-    """Let the views follow, and give links that name a version absolutely the form that survives a move."""
+    """Let the views follow, and give links that name a version absolutely the form that survives a move.
+
+    Raises:
+        UnconfirmedError: Something of that is unfinished.
+    """
     try:
         with writing(layout, timeout) as writer:
             for _ in repairing.links(writer):
                 pass
-    except ModelRepoError as error:
-        error.partial = result
-        raise
+        for behind in writer.views_behind.values():
+            raise behind
+    except (OSError, ModelRepoError) as error:
+        raise UnconfirmedError(
+            f"the versions are adopted, but {told(error, 'let links and views follow')}",
+            durable=True,
+            view=False,
+            recorded=True,
+            hint="mend the cause; `modelrepo verify --repair` completes it",
+            partial=result,
+        ) from error
     return result
 
 

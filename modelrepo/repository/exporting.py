@@ -201,4 +201,5 @@ def _put(copy: Path, place: Path) -> None:
                 expected="a missing or empty directory",
                 hint=f"export to a directory in it, such as {place / 'model'}",
             ) from error
-        raise
+        if copy.exists() or not (place / MANIFEST).exists():
+            raise  # else it was renamed all the same

@@ -15,7 +15,7 @@ from modelrepo.core.layout import STATE, SYSTEM_ENTRIES, Layout
 from modelrepo.core.modes import PRIVATE
 from modelrepo.core.records import Chain, Parsed
 from modelrepo.core.refs import Version
-from modelrepo.errors import IntegrityError, RefusedError
+from modelrepo.errors import IntegrityError, RefusedError, UnconfirmedError, told
 from modelrepo.fs import ballast, durable, machine
 from modelrepo.fs.journal import read_journal
 from modelrepo.fs.locks import WriterLock
@@ -39,6 +39,7 @@ def init(layout: Layout, timeout: float | None, founding: Founding = ALONE) -> I
         RefusedError: The directory holds something else, is no directory, or lies inside another repository.
         IntegrityError: It is a repository that lost its settings, or of a newer format.
         SystemRefusedError: The file system, or a group that this user is not in.
+        UnconfirmedError: It is made, but perhaps not yet on the disk.
     """
     if os.path.lexists(layout.config):
         return whole(layout, founding)
@@ -52,8 +53,9 @@ def init(layout: Layout, timeout: float | None, founding: Founding = ALONE) -> I
         _refuse_history(layout)
         chain = Chain(machine.now(), machine.actor())
         chain.add(phase="start", highest=0)
-        build(layout, founding, chain)
-    return InitResult(repo=str(layout.root), created=True)
+        result = InitResult(repo=str(layout.root), created=True)
+        build(layout, founding, chain, result)
+    return result
 
 
 @contextlib.contextmanager
@@ -79,7 +81,8 @@ def making(layout: Layout, timeout: float | None, founding: Founding) -> Iterato
 
 
 def whole(layout: Layout, founding: Founding) -> InitResult:
-    """What is said of a repository that is there already."""
+    """What is said of a repository that is there already; whoever made it may have been killed before it was synced."""
+    durable.sync_directory(layout.state)
     warnings = tuple(founding.differences(layout, open_config(layout)))
     return InitResult(repo=str(layout.root), created=False, warnings=warnings)
 
@@ -168,8 +171,19 @@ def _make_parents(path: Path, existing: Path) -> None:
             durable.sync_directory(place.parent)
 
 
-def build(layout: Layout, founding: Founding, journal: Chain) -> None:
-    """Write what makes the directory a repository, the settings last. Its own directories are there."""
+def build(layout: Layout, founding: Founding, journal: Chain, result: InitResult, *, view: bool | None = None) -> None:
+    """Write what makes the directory a repository, the settings last. Its own directories are there.
+
+    Args:
+        layout: Where.
+        founding: What it shall be.
+        journal: Its first records.
+        result: What is done then.
+        view: How far the views are then; None where there are none.
+
+    Raises:
+        UnconfirmedError: It is a repository, but perhaps not yet on the disk.
+    """
     modes = founding.config.modes
     durable.replace_file(layout.journal, journal.data, modes.state, layout.staging / token("journal"))
     ballast.replenish(layout.ballast, modes, comfort=ballast.PIECES * ballast.PIECE_BYTES * 8)
@@ -178,4 +192,16 @@ def build(layout: Layout, founding: Founding, journal: Chain) -> None:
         durable.sync_directory(layout.ballast)
     durable.sync_directory(layout.staging)
     durable.sync_directory(layout.root)
-    durable.replace_file(layout.config, founding.text.encode(), modes.state, layout.staging / token("config"))
+    try:
+        durable.replace_file(layout.config, founding.text.encode(), modes.state, layout.staging / token("config"))
+    except OSError as error:
+        if not os.path.lexists(layout.config):
+            raise
+        raise UnconfirmedError(
+            f"{layout.root} is a repository now, but {told(error, 'sync that to the disk')}",
+            durable=False,
+            view=view,
+            recorded=True,
+            hint="mend the cause; the next writing command completes it",
+            partial=result,
+        ) from error

@@ -10,7 +10,7 @@ from modelrepo.core.records import Damage, Parsed
 from modelrepo.core.refs import Version
 from modelrepo.errors import IntegrityError, NoRepositoryError
 from modelrepo.fs.journal import read_journal
-from modelrepo.fs.look import read_file
+from modelrepo.fs.look import NO_FILE, read_file
 
 _CONFIG_LIMIT = 1024 * 1024
 
@@ -27,7 +27,7 @@ def open_config(layout: Layout) -> Config:
     except (FileNotFoundError, NotADirectoryError):
         raise _no_repository(layout) from None
     except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ELOOP, errno.EFBIG, errno.EISDIR}:
+        if error.errno not in NO_FILE:
             raise
         raise IntegrityError(
             f"{layout.config} cannot be read: {error.strerror}", kind="config-damaged", hint="put the file back"
@@ -67,7 +67,7 @@ def open_journal(layout: Layout) -> Parsed:
     try:
         return read_journal(layout.journal)
     except OSError as error:
-        if error.errno in {errno.EACCES, errno.EPERM, errno.EIO}:
+        if error.errno not in NO_FILE:
             raise
         is_gone = error.errno == errno.ENOENT
         raise IntegrityError(

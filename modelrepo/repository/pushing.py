@@ -7,6 +7,7 @@ outcome.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,7 +92,8 @@ def push(layout: Layout, path: Path, options: Options, timeout: float | None) ->
     listing = staging.look_at(place, options.links)
     export = origins.read(listing)
     if options.init:
-        initializing.init(layout, timeout)
+        with contextlib.suppress(UnconfirmedError):  # the push itself syncs it, or fails
+            initializing.init(layout, timeout)
     snapshot = reading.take(layout)
     snapshot.require_journal()
     check_file_system(layout.root, snapshot.config.storage)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from modelrepo.core.manifest import MAX_MANIFEST_BYTES, Manifest, parse_manifest
 from modelrepo.core.refs import NumberRef, Ref, Version
 from modelrepo.core.serving import model_name, server_config
 from modelrepo.errors import IntegrityError, ModelRepoError, NotFoundError, RequestError, told
-from modelrepo.fs.look import read_file, room
+from modelrepo.fs.look import NO_FILE, read_file, room
 from modelrepo.repository import routing, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import (
@@ -101,7 +100,7 @@ def manifest_of(snapshot: Snapshot, version: Version) -> tuple[Manifest, bytes]:
     except FileNotFoundError:
         raise NotFoundError(f"{version} was deleted, and its manifest was not kept", kind="version-removed") from None
     except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EFBIG}:
+        if error.errno not in NO_FILE:
             raise
         raise IntegrityError(
             f"{path} is not a manifest: {error.strerror}", kind="manifest-damaged", hint="move it away"

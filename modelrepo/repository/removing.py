@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from modelrepo.core.layout import Layout
 from modelrepo.core.refs import NumberRef, Ref, Version
 from modelrepo.core.retention import needs
-from modelrepo.errors import ModelRepoError, RefusedError, UnconfirmedError
+from modelrepo.errors import ModelRepoError, RefusedError, UnconfirmedError, from_os
 from modelrepo.fs import locks
 from modelrepo.repository import deleting, planning
 from modelrepo.repository.results import RemoveResult
@@ -41,10 +41,11 @@ def remove(layout: Layout, refs: Sequence[Ref], reason: str | None, timeout: flo
                 snapshot = writer.snapshot()  # each time anew: links are moved by hand, too, and files opened
                 _refuse_needed(snapshot, [version])
                 names.append(_out_of_sight(writer, snapshot, version, reason))
-            except ModelRepoError as error:
+            except (OSError, ModelRepoError) as error:
+                failure = from_os(error, f"remove {version}") if isinstance(error, OSError) else error
                 gone = [*removed, version] if isinstance(error, UnconfirmedError) else removed
-                error.partial = RemoveResult(removed=tuple(gone), freed=0, unseen=unseen)
-                raise
+                failure.partial = RemoveResult(removed=tuple(gone), freed=0, unseen=unseen)
+                raise failure from error
             removed.append(version)
     trouble: list[ModelRepoError] = []
     left = set(names) - set(deleting.empty_trash(layout, names, trouble))

@@ -7,7 +7,6 @@ links, and a journal that is damaged inside. Never model bytes, never where a li
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from modelrepo.errors import IntegrityError, ModelRepoError
 from modelrepo.fs import durable, machine
 from modelrepo.fs.journal import MAX_JOURNAL_BYTES
 from modelrepo.fs.locks import WriterLock
-from modelrepo.fs.look import Found, mode_of, read_file, read_tree, used_numbers, walk
+from modelrepo.fs.look import NO_FILE, Found, mode_of, read_file, read_tree, used_numbers, walk
 from modelrepo.repository import deleting, opening, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import Problem
@@ -119,7 +118,7 @@ def _read(layout: Layout) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ELOOP, errno.EFBIG}:
+        if error.errno not in NO_FILE:
             raise
         raise IntegrityError(
             f"{layout.journal} is not a file that can be read: {error.strerror}",

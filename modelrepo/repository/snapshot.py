@@ -6,7 +6,6 @@ intent that is still open counts where the tree agrees with it.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +20,7 @@ from modelrepo.core.records import Damage, Parsed, Record, line_digest
 from modelrepo.core.refs import Ref, Version
 from modelrepo.errors import BusyError, IntegrityError
 from modelrepo.fs import native
-from modelrepo.fs.look import Tree, View, read_file, read_tree, read_views
+from modelrepo.fs.look import NO_FILE, Tree, View, read_file, read_tree, read_views
 from modelrepo.repository.opening import journal_damaged, open_config, open_journal
 from modelrepo.repository.resolving import resolve
 
@@ -157,7 +156,7 @@ class Snapshot:
         try:
             data = read_file(path, MAX_MANIFEST_BYTES)
         except OSError as error:
-            if error.errno in {errno.EACCES, errno.EPERM, errno.EIO}:
+            if error.errno not in NO_FILE:
                 raise
             raise IntegrityError(
                 f"the manifest of {version} cannot be read: {error.strerror}: {path}",

@@ -141,6 +141,7 @@ class Writer:
         self._journal.trim()
         own_directories(self.layout, self.modes)
         durable.sync_directory(self.layout.root)
+        durable.sync_directory(self.layout.state)  # whoever made the repository may have been killed before he did so
         tree = read_tree(self.layout)
         last = self._parsed.lines[-1].record.channel
         if self._state.open is not None:

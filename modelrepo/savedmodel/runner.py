@@ -108,6 +108,7 @@ class Inspector:
         Raises:
             SourceError: It does not parse or holds nothing.
             ModelError: TensorFlow is not installed here, or the child failed.
+            OSError: The system could not read it.
         """
         answer = self._ask({"do": "read", "path": str(path)}, "reading the model", _READ_SECONDS)
         try:
@@ -175,6 +176,8 @@ class Inspector:
             raise self._rubbish()
         if isinstance(answer.get("ok"), dict):
             return dict(answer["ok"])
+        if isinstance(number := answer.get("errno"), int):
+            raise OSError(number, os.strerror(number), str(answer.get("file")))
         kind = str(answer.get("kind"))
         if kind in {"model-unparsable", "model-empty"}:
             raise SourceError(

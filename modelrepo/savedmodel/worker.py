@@ -5,7 +5,7 @@ TensorFlow may print what they like; that goes to standard error). `{"do": "read
 without loading it, with TensorFlow's own protocol buffers, which can be imported without TensorFlow itself.
 `{"do": "load", "path": …, "tags": […]}` loads it with the Session loader, as TensorFlow Serving does, and then runs
 what else the request names (`requests.Trial`). `{"do": "requests", "path": …}` looks at a file of golden requests.
-An answer is `{"ok": …}` or `{"error": …, "kind": …}`.
+An answer is `{"ok": …}` or `{"error": …, "kind": …}`; where the system could not read, `{"errno": …, "file": …}`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import sys
 import time
 import types
 from collections import Counter
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeGuard
 
 from modelrepo.savedmodel import arrays, cage, rules, scanning
 
@@ -64,13 +64,25 @@ def main() -> None:
         except MemoryError:
             answer = {"error": "it ran out of memory", "kind": "model-memory"}
         except Exception as error:  # noqa: BLE001 - whatever a model makes TensorFlow raise is an answer
-            text = f"{type(error).__name__}: {error}"
-            memory = type(error).__name__ == "ResourceExhaustedError"
-            answer = {"error": text[:_MESSAGE_LIMIT], "kind": "model-memory" if memory else "model-unloadable"}
+            answer = _failed(error, request)
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
     sys.stderr.flush()
     os._exit(0)  # TensorFlow's own clean-up takes time and has nothing to do here
+
+
+def _failed(error: Exception, request: dict[str, Any]) -> dict[str, Any]:
+    """What is said of an error that nobody foresaw: the system's, where it could not read, else the model's."""
+    if _is_of_system(error) and request["do"] == "read":
+        return {"errno": error.errno, "file": str(error.filename or request["path"])}
+    memory = type(error).__name__ == "ResourceExhaustedError"
+    kind = "model-memory" if memory else "model-unloadable"
+    return {"error": f"{type(error).__name__}: {error}"[:_MESSAGE_LIMIT], "kind": kind}
+
+
+def _is_of_system(error: Exception) -> TypeGuard[OSError]:
+    """Whether the system said it: TensorFlow raises `OSError`, too, without a number."""
+    return isinstance(error, OSError) and error.errno is not None
 
 
 def _take_output() -> TextIO:
@@ -168,7 +180,9 @@ def _parse(path: str, protos: _Protos) -> Any:
             model = loader.parse_saved_model(path)
     except (_RefusedError, MemoryError):
         raise
-    except Exception as error:  # noqa: BLE001 - protobuf's and TensorFlow's errors have no common base
+    except Exception as error:  # protobuf's and TensorFlow's errors have no common base
+        if _is_of_system(error):
+            raise
         raise _RefusedError("model-unparsable", f"its saved_model file does not parse: {error}") from None
     return model
 

@@ -54,6 +54,24 @@ def blue(root: Path) -> None:
     Repository(root).promote("v3", channel="blue")
 
 
+def pinned(root: Path) -> None:
+    """A version that is kept for ever."""
+    Repository(root).pin("v1")
+
+
+def nothing(root: Path) -> None:
+    """No repository at all."""
+    shutil.rmtree(root)
+
+
+def foreign(root: Path) -> None:
+    """What somebody kept by hand: two versions and an absolute link."""
+    shutil.rmtree(root)
+    for version, text in (("v1", "one"), ("v2", "two")):
+        shutil.copytree(root.parent / "exports" / text, root / version)
+    (root / "latest").symlink_to(root / "v2")
+
+
 CASES = {
     "push": Case(("push", "exports/four", "--no-load"), frozenset({"v2"})),
     "golden push": Case(("push", "exports/four", "--no-load", "--golden", "golden.json"), frozenset({"v2"}), requests),
@@ -67,7 +85,14 @@ CASES = {
     "channel remove": Case(("channel", "remove", "blue"), frozenset({"v2"}), blue),
     "annotate": Case(("annotate", "v1", "--label", "a=b"), frozenset({"v2"})),
     "pin": Case(("pin", "v1"), frozenset({"v2"})),
+    "unpin": Case(("unpin", "v1"), frozenset({"v2"}), pinned),
     "repair": Case(("verify", "--repair"), frozenset({"v2"}), harm),
+}
+
+#: What makes a repository of what is none yet.
+FOUNDINGS = {
+    "init": Case(("init",), frozenset(), nothing),
+    "adopt": Case(("init", "--adopt"), frozenset({"v2"}), foreign),
 }
 
 

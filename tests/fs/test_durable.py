@@ -367,3 +367,13 @@ def test_what_root_makes_is_given_away_by_descriptor(tmp_path: Path, monkeypatch
     durable.write_new(owned / "new", b"bytes", 0o644)
     assert precious.stat().st_uid == 0
     assert (owned / "aside").stat().st_uid == 1
+
+
+def test_a_link_that_cannot_be_made_is_named_itself_not_its_text(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    with pytest.raises(FileNotFoundError) as moved:
+        durable.move_link(tmp_path / "latest", "v2", missing / "tmp")
+    assert moved.value.filename == str(missing / "tmp")
+    with pytest.raises(FileNotFoundError) as added:
+        durable.add_link(missing / "2", "../../v2")
+    assert added.value.filename == str(missing / "2")
