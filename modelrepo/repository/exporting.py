@@ -1,7 +1,8 @@
 """`export`: a plain copy of a version outside the repository, verified, synced, there by one rename.
 
-Version leased → copied into a directory beside the goal, digested on the way, compared with the manifest → golden
-requests written beside the goal → manifest written, all synced → renamed (commit) → directory above synced.
+Version leased → golden requests written, synced and renamed to their place beside the goal → copied into a directory
+beside the goal, digested on the way, compared with the manifest → manifest written, all synced → renamed (commit) →
+directory above synced.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def export(layout: Layout, ref: Ref, path: Path) -> ExportResult:
         listing = _listing(lease.path, manifest)
         staging.require_room(place.parent, listing)
         result = ExportResult(version=lease.version, path=str(place), files=len(manifest.files), size=manifest.size)
-        with _beside(place) as copy, _golden(snapshot, manifest, place) as (requests, warnings):
+        with _beside(place) as copy, _golden(snapshot, manifest, place, copy) as (requests, warnings):
             result = result.model_copy(update={"golden": requests, "warnings": warnings})
             files = copying.copy(listing, copy, None)
             _compare(lease.version, manifest, files)
@@ -77,8 +78,14 @@ def export(layout: Layout, ref: Ref, path: Path) -> ExportResult:
 
 
 @contextlib.contextmanager
-def _golden(snapshot: Snapshot, manifest: Manifest, place: Path) -> Iterator[tuple[str | None, tuple[str, ...]]]:
-    """The golden requests beside the goal: in it they would not be what was pushed; gone again where that fails."""
+def _golden(
+    snapshot: Snapshot, manifest: Manifest, place: Path, copy: Path
+) -> Iterator[tuple[str | None, tuple[str, ...]]]:
+    """The golden requests beside the goal: in it they would not be what was pushed; gone again where that fails.
+
+    They appear whole: what a killed export or a power cut left of them would be in the way of the next. Until then
+    they lie in the copy, which that one takes away.
+    """
     data, warnings = None, tuple[str, ...]()
     try:
         data = golden.load(snapshot, manifest)
@@ -91,8 +98,10 @@ def _golden(snapshot: Snapshot, manifest: Manifest, place: Path) -> Iterator[tup
     if golden.is_there(path, data):
         yield str(path), ()
         return
+    temporary = copy / path.name
+    durable.write_new(temporary, data, None)
     try:
-        durable.write_new(path, data, None)
+        durable.rename_new(temporary, path)
     except FileExistsError:
         raise _taken(path) from None
     try:

@@ -69,7 +69,8 @@ def making(layout: Layout, timeout: float | None, founding: Founding) -> Iterato
     _make_parents(layout.root, existing)
     if founding.group is not None:
         founding.give(layout, layout.root, config.modes.directory)  # first: what is made below it then has its group
-    durable.make_directory(layout.state, config.modes.directory)
+    if durable.make_directory(layout.state, config.modes.directory):
+        durable.sync_directory(layout.root)  # before anything lies beside it that would be taken for somebody else's
     with WriterLock.hold(layout.lock, lock_seconds(timeout), config.modes.lock):
         is_new = not os.path.lexists(layout.config)
         if is_new:

@@ -185,7 +185,9 @@ def own_directories(layout: Layout, modes: Modes) -> None:
     made = False
     for path, mode in layout.own_directories(modes):
         if not os.path.lexists(path):
-            made |= durable.make_directory(path, mode)
+            if durable.make_directory(path, mode):
+                durable.sync_directory(path)  # its mode
+                made = True
         elif path.is_symlink() or not path.is_dir():
             raise IntegrityError(
                 f"{path} is not a directory of its own",
