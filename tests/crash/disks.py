@@ -89,15 +89,15 @@ class Disk:
     top: Path
 
     @classmethod
-    def make(cls, kind: Kind, place: Path, size: int | None = None, *, whole: bool = False) -> Disk:
+    def make(cls, kind: Kind, place: Path, *, whole: bool = False) -> Disk:
         """Make an image with an empty file system; `whole` reserves all its bytes on the disk that it lies on."""
         disk = cls(kind, place / "image", place / "disk")
         with disk.image.open("wb") as file:
-            file.truncate(size or kind.size)
-            if whole:
-                os.posix_fallocate(file.fileno(), 0, size or kind.size)
-        discard = {"ext4": ("-E", "nodiscard"), "xfs": ("-K",), "btrfs": ("-K",)}[kind.name]
-        _do(*kind.make, *discard, disk.image)
+            file.truncate(kind.size)
+        _do(*kind.make, disk.image)
+        if whole:
+            with disk.image.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, kind.size)
         return disk
 
     @classmethod
@@ -191,7 +191,7 @@ class Disk:
         place.mkdir(exist_ok=True)
         for size in (MIB, 4096):
             self._fill_file(place, size)
-        failures = 0 if names is None and self.kind.name != "btrfs" or names else 3
+        failures = 0 if (names is None and self.kind.name != "btrfs") or names else 3
         while failures < 3:
             try:
                 self._fill_name(place)
