@@ -114,17 +114,22 @@ class Disk:
             self._mount()
             yield self.top
         finally:
-            self._unmount()
+            with contextlib.suppress(TimeoutError):
+                self._unmount()
+            if self._device() is not None:
+                subprocess.run(["umount", "-l", self.top], check=False, capture_output=True)
 
     def _mount(self) -> None:
         _do("mount", "-t", self.kind.name, "-o", self.kind.options, self.image, self.top)
 
     def _unmount(self) -> None:
-        """Unmount it; where somebody still holds it open, as soon as he lets go."""
-        for words in [["umount"]] * 20 + [["umount", "-l"]]:
-            if self._device() is None:
-                return
-            if subprocess.run([*words, self.top], check=False, capture_output=True).returncode != 0:
+        """Unmount it, and be sure that it is: a file system that somebody holds open would be what is mounted again."""
+        end = time.monotonic() + 20
+        while self._device() is not None:
+            done = subprocess.run(["umount", self.top], check=False, capture_output=True)
+            if done.returncode != 0 and time.monotonic() > end:
+                raise TimeoutError(f"{self.top} stays busy: {done.stderr.decode(errors='replace')}")
+            if done.returncode != 0:
                 time.sleep(0.05)
 
     def remount(self) -> None:

@@ -1,7 +1,7 @@
 """Real file systems: power cuts, full disks, limits, and syncs that fail late.
 
-A sample by `MODELREPO_CRASH_SEED` (0), `MODELREPO_CRASH_CUTS` (4) of power cuts for each file system; as many as there is
-time for run in `cuts_on_disks.trials`.
+A sample by `MODELREPO_CRASH_SEED` (0): for each file system `MODELREPO_CRASH_CUTS` (4) power cuts. As many as there is
+time for are run by `cuts_on_disks.trials`.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ def open_to_all(made: dict[str, Disk], name: str) -> Iterator[Disk]:
     if reason := missing(name):
         pytest.skip(reason)
     with tempfile.TemporaryDirectory(prefix="modelrepo-disk-") as place:
-        os.chmod(place, 0o755)
+        Path(place).chmod(0o755)
         if any(above.stat().st_mode & 0o001 == 0 for above in Path(place).resolve().parents):
             pytest.skip(f"other users may not reach {place}")
         disk = Disk.copied(made[name], Path(place))
@@ -256,7 +256,7 @@ def test_behind_a_quota_a_push_leaves_nothing_and_channels_move_sixteen_times(di
     if subprocess.run(["btrfs", "quota", "enable", disk.top], check=False, capture_output=True).returncode != 0:
         pytest.skip("btrfs has no quotas here")
     subprocess.run(["btrfs", "quota", "rescan", "-w", disk.top], check=True, capture_output=True)
-    words = ["btrfs", "qgroup", "show", "--raw", "--sync", disk.top]
+    words = ["btrfs", "qgroup", "show", "--raw", "--sync", str(disk.top)]
     usage = subprocess.run(words, check=True, capture_output=True, text=True).stdout
     used = next(line for line in usage.splitlines() if line.startswith("0/5")).split()[1]
     subprocess.run(["btrfs", "qgroup", "limit", used, disk.top], check=True, capture_output=True)
@@ -284,7 +284,7 @@ def promising(tmp_path: Path, name: str) -> Iterator[tuple[Overcommitted, Disk]]
 
 @pytest.mark.parametrize(
     ("name", "again"),
-    # On ext4 two syncs before the failed one said yes too, and what they wrote was gone behind a remount: not known why.
+    # On ext4 syncs before the failed one said yes, too, and what they wrote was gone behind a remount: not known why.
     [("ext4", "at once"), ("xfs", "at once"), ("xfs", "behind a remount"), ("xfs", "behind a power cut")],
 )
 def test_what_follows_a_sync_that_failed_late_does_not_build_on_it(
