@@ -224,8 +224,11 @@ def writing(layout: Layout, timeout: float | None) -> Iterator[Writer]:
     with WriterLock.hold(layout.lock, lock_seconds(timeout), config.modes.lock) as lock:
         writer = Writer(layout, lock)
         writer.recover()
-        yield writer
-        writer.settle()
+        try:
+            yield writer
+            writer.settle()
+        finally:
+            ballast.take_back(layout.ballast)
 
 
 def lock_seconds(timeout: float | None, default: float = LOCK_SECONDS) -> float:
