@@ -176,6 +176,14 @@ class Inspector:
         if isinstance(answer.get("ok"), dict):
             return dict(answer["ok"])
         kind = str(answer.get("kind"))
+        if kind == "model-chunked":
+            raise SourceError(
+                _printable(str(answer.get("error"))),
+                kind=kind,
+                expected="saved_model.pb or saved_model.pbtxt",
+                got="saved_model.cpb",
+                hint="export the model again without experimental_image_format",
+            )
         if kind in {"model-unparsable", "model-empty"}:
             raise SourceError(
                 f"this is not a SavedModel: {_printable(str(answer.get('error')))}",

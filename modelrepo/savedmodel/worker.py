@@ -161,11 +161,11 @@ def _parse(path: str, protos: _Protos) -> Any:
             from google.protobuf import text_format
 
             text_format.Parse(data.decode(), model)
-        else:  # chunked: only TensorFlow can put it together
-            _bytes(path, "saved_model.cpb")
-            _tensorflow()
-            loader = importlib.import_module("tensorflow.python.saved_model.loader_impl")
-            model = loader.parse_saved_model(path)
+        elif _bytes(path, "saved_model.cpb") is not None:
+            message = "saved_model.cpb is a chunked SavedModel, which neither TensorFlow's releases nor Serving can load"
+            raise _RefusedError("model-chunked", message)
+        else:
+            raise _RefusedError("model-unparsable", f"it has none of {', '.join(_MODEL_FILES)}")
     except (_RefusedError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - protobuf's and TensorFlow's errors have no common base
