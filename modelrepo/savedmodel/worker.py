@@ -161,16 +161,21 @@ def _parse(path: str, protos: _Protos) -> Any:
             from google.protobuf import text_format
 
             text_format.Parse(data.decode(), model)
-        elif _bytes(path, "saved_model.cpb") is not None:
-            message = "saved_model.cpb is a chunked SavedModel, which neither TensorFlow's releases nor Serving can load"
-            raise _RefusedError("model-chunked", message)
         else:
-            raise _RefusedError("model-unparsable", f"it has none of {', '.join(_MODEL_FILES)}")
+            _no_model(path)
     except (_RefusedError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - protobuf's and TensorFlow's errors have no common base
         raise _RefusedError("model-unparsable", f"its saved_model file does not parse: {error}") from None
     return model
+
+
+def _no_model(path: str) -> None:
+    """Say why there is nothing to parse."""
+    if _bytes(path, "saved_model.cpb") is None:
+        raise _RefusedError("model-unparsable", f"it has none of {', '.join(_MODEL_FILES)}")
+    message = "saved_model.cpb is a chunked SavedModel, which no release of TensorFlow loads, nor TensorFlow Serving"
+    raise _RefusedError("model-chunked", message)
 
 
 def _bytes(directory: str, name: str) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Models that are broken or hostile, pushed by the real program: a clear error, its exit code, and nothing left behind."""
+"""Models that are broken or hostile, pushed by the real program: a clear error, its exit code, nothing left behind."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def nested(levels: int) -> bytes:
 BYTES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda _: b"", "model-empty"),
     "truncated": (lambda data: data[: len(data) // 2], "model-unparsable"),
-    "random": (lambda _: random.Random(7).randbytes(5000), "model-unparsable"),
+    "random": (lambda _: random.Random(7).randbytes(5000), "model-unparsable"),  # noqa: S311
     "zeros": (lambda data: bytes(len(data)), "model-unparsable"),
     "nested ten thousand deep": (lambda _: nested(10_000), "model-unparsable"),
 }
@@ -87,7 +87,7 @@ def test_a_model_of_more_than_two_gib_is_a_source_error(run: Callable[..., Any],
 
 def test_flipped_bits_give_a_version_or_a_clear_error(run: Callable[..., Any], root: Path, copy: Path) -> None:
     file = copy / "saved_model.pb"
-    data, chance = bytearray(file.read_bytes()), random.Random(11)
+    data, chance = bytearray(file.read_bytes()), random.Random(11)  # noqa: S311
     for _ in range(6):
         for _ in range(3):
             data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
@@ -180,11 +180,11 @@ def test_a_graph_that_tensorflow_cannot_build_is_not_loaded(
     push(copy, code=6, kind="model-unloadable")
 
 
-def missing(place: Path, samples: Path) -> None:
+def missing(place: Path, _: Path) -> None:
     shutil.rmtree(place / "variables")
 
 
-def truncated(place: Path, samples: Path) -> None:
+def truncated(place: Path, _: Path) -> None:
     file = place / "variables" / "variables.data-00000-of-00001"
     file.write_bytes(file.read_bytes()[:-3])
 
@@ -194,13 +194,13 @@ def foreign(place: Path, samples: Path) -> None:
     shutil.copytree(samples / "classifier_v1" / "variables", place / "variables")
 
 
-def lying_index(place: Path, samples: Path) -> None:
+def lying_index(place: Path, _: Path) -> None:
     """Its checksums are right for what it says, and wrong for the bytes beside it."""
     file = place / "variables" / "variables.data-00000-of-00001"
     file.write_bytes(bytes(each ^ 255 for each in file.read_bytes()))
 
 
-def garbled_index(place: Path, samples: Path) -> None:
+def garbled_index(place: Path, _: Path) -> None:
     file = place / "variables" / "variables.index"
     data = bytearray(file.read_bytes())
     data[len(data) // 3] ^= 255
