@@ -117,7 +117,8 @@ def push(layout: Layout, path: Path, options: Options, timeout: float | None) ->
         if export is not None:
             export.require(files, place)
         trial = Trial(golden=kept.data if kept is not None else None, smoke=options.smoke)
-        checked = staging.inspect(inspector, directory, load=options.load, allow=options.allow_ops, trial=trial)
+        with staging.told_as(place, directory):
+            checked = staging.inspect(inspector, directory, load=options.load, allow=options.allow_ops, trial=trial)
         staged = _Staged(directory, name, listing, files, checked, export, kept, notes)
         result = _commit(layout, staged, place, options, timeout)
     if options.promotion is None:

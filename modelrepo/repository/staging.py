@@ -188,6 +188,22 @@ class Checked:
     warnings: tuple[str, ...]
 
 
+@contextlib.contextmanager
+def told_as(place: Path, directory: Path) -> Iterator[None]:
+    """Let errors name the source where they would name the copy, which is gone by the time that somebody reads them."""
+    try:
+        yield
+    except ModelRepoError as error:
+        copy, meant = str(directory), str(place)
+        error.message = error.message.replace(copy, meant)
+        error.expected, error.got, error.hint = (
+            each.replace(copy, meant) if isinstance(each, str) else each
+            for each in (error.expected, error.got, error.hint)
+        )
+        error.items = tuple(each.replace(copy, meant) for each in error.items)
+        raise
+
+
 def inspect(
     inspector: Inspector, directory: Path, *, load: bool, allow: Collection[str], trial: Trial = NOTHING
 ) -> Checked:

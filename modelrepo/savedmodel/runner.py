@@ -179,6 +179,14 @@ class Inspector:
         if isinstance(number := answer.get("errno"), int):
             raise OSError(number, os.strerror(number), str(answer.get("file")))
         kind = str(answer.get("kind"))
+        if kind == "model-chunked":
+            raise SourceError(
+                _printable(str(answer.get("error"))),
+                kind=kind,
+                expected="saved_model.pb or saved_model.pbtxt",
+                got="saved_model.cpb",
+                hint="export the model again without experimental_image_format",
+            )
         if kind in {"model-unparsable", "model-empty"}:
             raise SourceError(
                 f"this is not a SavedModel: {_printable(str(answer.get('error')))}",

@@ -173,11 +173,8 @@ def _parse(path: str, protos: _Protos) -> Any:
             from google.protobuf import text_format
 
             text_format.Parse(data.decode(), model)
-        else:  # chunked: only TensorFlow can put it together
-            _bytes(path, "saved_model.cpb")
-            _tensorflow()
-            loader = importlib.import_module("tensorflow.python.saved_model.loader_impl")
-            model = loader.parse_saved_model(path)
+        else:
+            _no_model(path)
     except (_RefusedError, MemoryError):
         raise
     except Exception as error:  # protobuf's and TensorFlow's errors have no common base
@@ -185,6 +182,14 @@ def _parse(path: str, protos: _Protos) -> Any:
             raise
         raise _RefusedError("model-unparsable", f"its saved_model file does not parse: {error}") from None
     return model
+
+
+def _no_model(path: str) -> None:
+    """Say why there is nothing to parse."""
+    if _bytes(path, "saved_model.cpb") is None:
+        raise _RefusedError("model-unparsable", f"it has none of {', '.join(_MODEL_FILES)}")
+    message = "saved_model.cpb is a chunked SavedModel, which no release of TensorFlow loads, nor TensorFlow Serving"
+    raise _RefusedError("model-chunked", message)
 
 
 def _bytes(directory: str, name: str) -> bytes | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,7 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelrepo.savedmodel import rules, scanning, worker
+from modelrepo.savedmodel.report import Report
 from modelrepo.savedmodel.texts import tensor_texts
+
+from . import mutations
 
 SAMPLES = ("classifier_v1", "classifier_v2", "renamed_input", "tf1_linear", "vocabulary")
 STRING = 7
@@ -534,6 +540,22 @@ def test_whatever_parses_is_scanned_without_a_crash(data: st.DataObject) -> None
     except Exception:  # noqa: BLE001 - protobuf's DecodeError: nothing to scan
         return
     assert all(set(found) == {"op", "severity", "rule", "reason", "node", "within"} for found in scan(model))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.sampled_from(SEEDS), chance=st.integers(0, 2**64 - 1))
+def test_a_model_changed_field_by_field_is_read_and_answered_as_the_parent_takes_it(seed: bytes, chance: int) -> None:
+    """The longer run of the same is `scripts/fuzz`."""
+    data = mutations.mutated(seed, PROTOS.saved_model.SavedModel, Random(chance))  # noqa: S311
+    with tempfile.TemporaryDirectory() as place:
+        (Path(place) / "saved_model.pb").write_bytes(data)
+        try:
+            answer = worker._read({"path": place})
+        except worker._RefusedError as refused:
+            if refused.kind not in {"model-unparsable", "model-empty"}:
+                raise
+            return
+    Report.model_validate(json.loads(json.dumps(answer)))
 
 
 def test_every_rule_is_about_ops_that_there_are() -> None:

@@ -1,0 +1,1 @@
+"""The inspector: what reads, scans, loads and runs models."""
