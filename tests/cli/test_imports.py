@@ -21,15 +21,16 @@ READING = {
     "cli.render",
     "core.annotations core.config core.contents core.findings core.formats core.history core.layout core.manifest",
     "core.modes core.moment core.records core.refs core.signatures core.units core.values",
-    "fs.ballast fs.durable fs.journal fs.look fs.native",
+    "fs.ballast fs.durable fs.journal fs.locks fs.look fs.native fs.processes",
     "repository.border repository.facade.asking repository.facade.releasing repository.facade.rooted",
-    "repository.facade.storing repository.opening repository.progress repository.resolving repository.snapshot",
+    "repository.facade.storing repository.leasing repository.opening repository.progress repository.resolving",
+    "repository.snapshot",
     "repository.results.releasing",
 }
 PATH = READING | {"cli.asking cli.differences cli.several repository.results.asking repository.results.problems"}
 MOVING = READING | {
     "cli.releasing",
-    "fs.deletion fs.locks fs.machine fs.processes",
+    "fs.deletion fs.machine",
     "repository.moving repository.routing repository.views repository.writing",
 }
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from modelrepo.core.refs import Version, parse_channel
 from modelrepo.repository import results
@@ -21,9 +21,7 @@ from modelrepo.repository.border import (
     seconds,
 )
 from modelrepo.repository.facade.rooted import Rooted
-
-if TYPE_CHECKING:
-    from modelrepo.repository.leasing import Lease
+from modelrepo.repository.leasing import Lease
 
 
 class Asking(Rooted):
