@@ -226,7 +226,8 @@ def test_a_recording_has_what_was_written_named_and_synced(tmp_path: Path) -> No
     assert config is not None
     assert config.data.startswith(b"# ") or b"format" in config.data
     assert isinstance(trace.operations[-1], Sync)
-    assert trace.ends[0] == trace.ends[1]
+    again = trace.operations[trace.ends[0] :]
+    assert all(isinstance(operation, Sync) for operation in again), "the second init changed something"
 
 
 def sample(states: list[State], size: int) -> list[State]:
