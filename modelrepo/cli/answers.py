@@ -9,6 +9,7 @@ import io
 import json
 import os
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
@@ -16,7 +17,6 @@ from typing import Any, TextIO
 from modelrepo.core.values import Value
 from modelrepo.errors import ModelRepoError, UnconfirmedError
 
-_WIDE = 100_000
 _USUAL_COLUMNS = 80
 
 
@@ -102,20 +102,40 @@ def table(
         right: Which columns hold numbers.
         whole: Which columns are never folded.
     """
+    cells = [tuple(map(printable, row)) for row in rows]
+    if not _on_terminal():
+        return _aligned([tuple(headings), *cells], right)
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    terminal = _on_terminal()
-    styled = terminal and not os.environ.get("NO_COLOR")
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for index, heading in enumerate(headings):
         grid.add_column(heading, justify="right" if index in right else "left", overflow="fold", no_wrap=index in whole)
-    for row in rows:
-        grid.add_row(*(Text(printable(cell)) for cell in row))
+    for row in cells:
+        grid.add_row(*map(Text, row))
     page = io.StringIO()
-    Console(file=page, width=_columns() if terminal else _WIDE, force_terminal=styled, highlight=False).print(grid)
+    styled = not os.environ.get("NO_COLOR")
+    Console(file=page, width=_columns(), force_terminal=styled, highlight=False).print(grid)
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
+
+
+def _aligned(rows: Sequence[Sequence[str]], right: Sequence[int]) -> str:
+    """Rows as wide as they are: where nothing is folded there is nothing to lay out, and a thousand rows are quick."""
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        gaps = [" " * (width - _width(cell)) for width, cell in zip(widths, row, strict=True)]
+        lines.append("  ".join(g + c if i in right else c + g for i, (g, c) in enumerate(zip(gaps, row, strict=True))))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _width(text: str) -> int:
+    """How many columns a text takes."""
+    if text.isascii():
+        return len(text)
+    wide = {"W": 2, "F": 2}
+    return sum(0 if unicodedata.combining(each) else wide.get(unicodedata.east_asian_width(each), 1) for each in text)
 
 
 def _on_terminal() -> bool:

@@ -20,6 +20,7 @@ from modelrepo.errors import RequestError
 KEY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 #: Longest text that a person may attach (a message, a reason, a label's value), in characters.
 TEXT_LIMIT = 4096
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f]")
 
 
 class Value(BaseModel):
@@ -98,7 +99,7 @@ def has_control(text: str) -> bool:
     >>> has_control("caf\u00e9"), has_control("a\x1b[31m"), has_control("a\nb")
     (False, True, True)
     """
-    return any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text)
+    return _CONTROL.search(text) is not None
 
 
 def check_text(text: str, what: str) -> str:
