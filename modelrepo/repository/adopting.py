@@ -15,11 +15,12 @@ from modelrepo.core import modes
 from modelrepo.core.layout import STATE, SYSTEM_ENTRIES, Layout
 from modelrepo.core.records import Chain
 from modelrepo.core.refs import Version
-from modelrepo.errors import BusyError, IntegrityError, ModelRepoError, UnconfirmedError, from_os, told
+from modelrepo.errors import BusyError, IntegrityError, ModelRepoError, UnconfirmedError, told
 from modelrepo.fs import durable, look, machine
 from modelrepo.fs.journal import read_journal
 from modelrepo.repository import initializing, repairing
 from modelrepo.repository import snapshot as reading
+from modelrepo.repository.border import border
 from modelrepo.repository.progress import Progress
 from modelrepo.repository.results import InitResult
 from modelrepo.repository.sharing import Founding
@@ -82,11 +83,11 @@ def _later(layout: Layout, timeout: float | None, founding: Founding, progress: 
     adopted: list[Found] = []
     for each in found:
         try:
-            _record(layout, timeout, each)
-        except (OSError, ModelRepoError) as error:
-            failure = from_os(error, f"adopt {each.version}") if isinstance(error, OSError) else error
-            failure.partial = _result(layout, adopted, survey, created=False)
-            raise failure from error
+            with border(f"adopt {each.version}"):
+                _record(layout, timeout, each)
+        except ModelRepoError as error:
+            error.partial = _result(layout, adopted, survey, created=False)
+            raise
         adopted.append(each)
     result = _result(layout, adopted, survey, created=False)
     whole = initializing.whole(layout, founding)

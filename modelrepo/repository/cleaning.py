@@ -12,10 +12,11 @@ from modelrepo.core.config import Retention
 from modelrepo.core.layout import Layout
 from modelrepo.core.refs import Version
 from modelrepo.core.retention import LEASED, UNDELETABLE
-from modelrepo.errors import ModelRepoError, SystemRefusedError, UnconfirmedError, from_os
+from modelrepo.errors import ModelRepoError, SystemRefusedError, UnconfirmedError
 from modelrepo.fs import locks
 from modelrepo.repository import deleting, golden, planning, verifying
 from modelrepo.repository import snapshot as reading
+from modelrepo.repository.border import border
 from modelrepo.repository.results import CleanupResult, Kept, Problem
 from modelrepo.repository.writing import LOCK_SECONDS, Writer, lock_seconds, token, writing
 
@@ -58,14 +59,11 @@ def cleanup(layout: Layout, rules: dict[str, object], *, dry_run: bool, timeout:
     # Looking at all files and processes takes time, and needs no lock: each version is decided about again.
     run.proposal = planning.plan(reading.take(layout), retention)
     try:
-        for version in run.proposal.going:
-            # The first lock was asked for politely; what was begun is waited for.
-            _go(layout, version, retention, max(first, LOCK_SECONDS), run)
-        _sweep(layout, max(first, LOCK_SECONDS), run)
-    except OSError as error:
-        raised = from_os(error, "clean up")
-        raised.partial = run.result()
-        raise raised from error
+        with border("clean up"):
+            for version in run.proposal.going:
+                # The first lock was asked for politely; what was begun is waited for.
+                _go(layout, version, retention, max(first, LOCK_SECONDS), run)
+            _sweep(layout, max(first, LOCK_SECONDS), run)
     except ModelRepoError as error:
         error.partial = run.result()
         raise

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from modelrepo.core.layout import Layout
 from modelrepo.core.refs import NumberRef, Ref, Version
 from modelrepo.core.retention import needs
-from modelrepo.errors import ModelRepoError, RefusedError, UnconfirmedError, from_os
+from modelrepo.errors import ModelRepoError, RefusedError, UnconfirmedError
 from modelrepo.fs import locks
 from modelrepo.repository import deleting, planning
+from modelrepo.repository.border import border
 from modelrepo.repository.results import RemoveResult
 from modelrepo.repository.snapshot import Snapshot
 from modelrepo.repository.writing import Writer, token, writing
@@ -38,14 +39,14 @@ def remove(layout: Layout, refs: Sequence[Ref], reason: str | None, timeout: flo
         freed = sum(snapshot.state.stored[version].size for version in versions)
         for version in versions:
             try:
-                snapshot = writer.snapshot()  # each time anew: links are moved by hand, too, and files opened
-                _refuse_needed(snapshot, [version])
-                names.append(_out_of_sight(writer, snapshot, version, reason))
-            except (OSError, ModelRepoError) as error:
-                failure = from_os(error, f"remove {version}") if isinstance(error, OSError) else error
+                with border(f"remove {version}"):
+                    snapshot = writer.snapshot()  # each time anew: links are moved by hand, too, and files opened
+                    _refuse_needed(snapshot, [version])
+                    names.append(_out_of_sight(writer, snapshot, version, reason))
+            except ModelRepoError as error:
                 gone = [*removed, version] if isinstance(error, UnconfirmedError) else removed
-                failure.partial = RemoveResult(removed=tuple(gone), freed=0, unseen=unseen)
-                raise failure from error
+                error.partial = RemoveResult(removed=tuple(gone), freed=0, unseen=unseen)
+                raise
             removed.append(version)
     trouble: list[ModelRepoError] = []
     left = set(names) - set(deleting.empty_trash(layout, names, trouble))
