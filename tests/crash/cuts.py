@@ -128,10 +128,18 @@ class Recording:
         """What was there before the first command, and behind each."""
         return (self.trace.start, *(self.trace.after(end) for end in self.trace.ends))
 
-    def around(self, point: int) -> tuple[Disk, Disk, bool]:
-        """What was there before and after the command of a point, and whether it had ended."""
-        number = next(number for number, end in enumerate(self.trace.ends) if point <= end)
-        return self.between[number], self.between[number + 1], point == self.trace.ends[number]
+    @cached_property
+    def paths(self) -> tuple[dict[str, str], ...]:
+        """What others saw of each of these: asked for each state."""
+        return tuple(map(_paths, self.between))
+
+    def number(self, point: int) -> int:
+        """Which command a point belongs to, from 0."""
+        return next(number for number, end in enumerate(self.trace.ends) if point <= end)
+
+    def has_ended(self, point: int) -> bool:
+        """Whether a point is where its command had ended."""
+        return point in self.trace.ends
 
 
 @cache
@@ -164,11 +172,10 @@ def _record(scenario: Scenario, place: Path, commands: Sequence[tuple[str, ...]]
 
 def states(cut: Recording, model: str, seed: object, limit: int = LIMIT) -> list[State]:
     """The distinct states of a recording under a model, the ends of commands counting for themselves."""
-    found: dict[tuple[str, Disk, bool], State] = {}
+    found: dict[tuple[str, int, bool], State] = {}
     for point in cut.trace.points():
         for state in MODELS[model](cut.trace, point, random.Random(f"{model} {seed} {point}"), limit):  # noqa: S311
-            before, _, ended = cut.around(point)
-            found.setdefault((state.disk.digest(), before, ended), state)
+            found.setdefault((state.disk.digest(), cut.number(point), cut.has_ended(point)), state)
     return list(found.values())
 
 
@@ -284,8 +291,8 @@ def as_said(cut: Recording, state: State) -> None:
     Each path is as it was before the command that was cut, or as it is after it: the latter, if it had ended. Versions
     and copies are so as a whole, views are never empty, and the journal says nothing that the tree denies.
     """
-    before, after, ended = cut.around(state.point)
-    was, shall, there = _paths(before), _paths(after), _paths(state.disk)
+    number, ended = cut.number(state.point), cut.has_ended(state.point)
+    was, shall, there = *cut.paths[number : number + 2], _paths(state.disk)
     for path in sorted({*was, *shall, *there}):
         found, allowed = there.get(path), {shall.get(path)} if ended else {was.get(path), shall.get(path)}
         if not ended and found is not None and path not in was and _is_rising(path):
@@ -298,7 +305,7 @@ def as_said(cut: Recording, state: State) -> None:
         if node.kind == "directory" and os.path.dirname(path) == "ranker/serving":
             assert node.names, f"{path} is empty"
             assert all(state.disk.find(f"ranker/v{number}") is not None for number in node.names), f"{path} dangles"
-    _history_kept(*(_journal(disk) for disk in (before, after, state.disk)), ended=ended)
+    _history_kept(*map(_journal, (*cut.between[number : number + 2], state.disk)), ended=ended)
     _history_true(state.disk)
 
 
