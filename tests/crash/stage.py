@@ -17,7 +17,7 @@ from typing import Any
 from modelrepo import Repository
 from modelrepo.errors import IntegrityError, NoRepositoryError
 
-from .commands import CASES, FOUNDINGS, SAMPLES, build, harm
+from .commands import CASES, FOUNDINGS, build, harm
 from .invariants import check_tree, go_on
 from .tracer import Action, Call, Done, Go, Onlooker, Watcher, tracer
 
@@ -184,6 +184,3 @@ def _lasting(path: Path, place: Path) -> Iterator[bytes]:
         yield json.dumps(
             {key: body[key] for key in body if key not in _FLEETING} if isinstance(body, dict) else body
         ).encode()
-
-
-__all__ = ["COMMANDS", "SAMPLES", "calls", "check", "digest", "ending", "follow_up", "perform", "seen", "set_up"]

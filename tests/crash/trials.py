@@ -7,9 +7,8 @@ counted.
 
 from __future__ import annotations
 
-import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +36,3 @@ class Trial:
 
     name: str
     run: Callable[[Path], Tally]
-
-
-Family = Callable[[random.Random], Iterator[Trial]]
