@@ -7,8 +7,9 @@ counted.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,15 @@ class Tally:
         """Take another's counts and states in."""
         self.counts += other.counts
         self.states |= other.states
+
+
+@contextlib.contextmanager
+def saying(what: str) -> Iterator[None]:
+    """Let a broken promise say after what."""
+    try:
+        yield
+    except Exception as error:
+        raise AssertionError(f"{what}: {type(error).__name__}: {error}") from error
 
 
 @dataclass(frozen=True)
