@@ -19,10 +19,8 @@ from .samples import EVERYTHING, chance
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("frozen")
-    frozen.build_old(place)
-    return place
+def template() -> Path:
+    return frozen.template()
 
 
 def sample(steps: list[int], name: str, size: int) -> list[int]:
