@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +96,13 @@ FOUNDINGS = {
     "init": Case(("init",), frozenset(), nothing),
     "adopt": Case(("init", "--adopt"), frozenset({"v2"}), foreign),
 }
+
+
+def lasting() -> Path:
+    """An empty directory that goes when this process ends."""
+    place = Path(tempfile.mkdtemp(prefix="modelrepo-crash-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return place
 
 
 def build(place: Path) -> None:

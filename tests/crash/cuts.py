@@ -7,7 +7,6 @@ They are recorded and cut, too.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
@@ -17,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -24,11 +24,11 @@ from typing import Any
 
 from modelrepo import Repository
 
-from .commands import AGELESS, CASES, build, carried, harm
-from .invariants import check_tree, go_on
+from .commands import AGELESS, CASES, build, carried, foreign, harm, nothing
+from .invariants import check_tree, go_on, targets
 from .recorder import record
 from .replay import MODELS, Disk, State, Trace, digest, look
-from .trials import Tally, Trial
+from .trials import Tally, Trial, saying
 
 #: How many fates of what was not synced are all tried; of more, so many are sampled.
 LIMIT = 64
@@ -55,26 +55,12 @@ class Scenario:
     Attributes:
         commands: Their words, without the repository.
         prepare: What is done to the repository `ranker` before.
-        begin: What is there before: the repository of `commands.build`, the exports alone, or a hand-made tree.
         next: The writing commands that come next.
     """
 
     commands: tuple[tuple[str, ...], ...]
     prepare: Callable[[Path], None] = lambda _: None
-    begin: Callable[[Path], None] = build
     next: tuple[tuple[str, ...], ...] = (("pin", "v2", "--reason", "next"),)
-
-
-def _exports(place: Path) -> None:
-    build(place)
-    shutil.rmtree(place / "ranker")
-
-
-def _hand_made(place: Path) -> None:
-    _exports(place)
-    for version, text in (("v1", "one"), ("v2", "two")):
-        shutil.copytree(place / "exports" / text, place / "ranker" / version)
-    (place / "ranker" / "latest").symlink_to(place / "ranker" / "v2")
 
 
 def _many(root: Path) -> None:
@@ -96,8 +82,8 @@ _PUSH = ("push", "exports/four", "--no-load")
 SCENARIOS = {
     **{name: Scenario((case.words,), case.prepare) for name, case in CASES.items() if name != "repair"},
     "repair": Scenario((_REPAIR,), harm, next=(_REPAIR,)),
-    "init": Scenario((("init",),), begin=_exports, next=(("init",), _REPAIR)),
-    "adopt": Scenario((_ADOPT,), begin=_hand_made, next=(_ADOPT, _REPAIR)),
+    "init": Scenario((("init",),), nothing, next=(("init",), _REPAIR)),
+    "adopt": Scenario((_ADOPT,), foreign, next=(_ADOPT, _REPAIR)),
     "adopt later": Scenario((_ADOPT,), _later, next=(_ADOPT, _REPAIR)),
     "golden export": Scenario((("export", "v9", "copy"),), carried),
     "push of many files": Scenario((_PUSH,), _many),
@@ -109,10 +95,8 @@ SCENARIOS = {
     "promote, cleanup": Scenario((("promote", "v3"), ("cleanup", *AGELESS))),
     "pin, annotate": Scenario((("pin", "v1"), ("annotate", "v1", "--label", "a=b"), ("unpin", "v1"))),
     "export, remove": Scenario((("export", "v1", "copy"), ("remove", "v1"))),
-    "init, push": Scenario(
-        (("init",), ("push", "exports/one", "--no-load")), begin=_exports, next=(("init",), _REPAIR)
-    ),
-    "adopt, promote": Scenario((_ADOPT, ("promote", "v1")), begin=_hand_made, next=(_ADOPT, _REPAIR)),
+    "init, push": Scenario((("init",), ("push", "exports/one", "--no-load")), nothing, next=(("init",), _REPAIR)),
+    "adopt, promote": Scenario((_ADOPT, ("promote", "v1")), foreign, next=(_ADOPT, _REPAIR)),
 }
 
 
@@ -128,16 +112,24 @@ class Recording:
         """What was there before the first command, and behind each."""
         return (self.trace.start, *(self.trace.after(end) for end in self.trace.ends))
 
-    def around(self, point: int) -> tuple[Disk, Disk, bool]:
-        """What was there before and after the command of a point, and whether it had ended."""
-        number = next(number for number, end in enumerate(self.trace.ends) if point <= end)
-        return self.between[number], self.between[number + 1], point == self.trace.ends[number]
+    @cached_property
+    def paths(self) -> tuple[dict[str, str], ...]:
+        """What others saw of each of these: asked for each state."""
+        return tuple(map(_paths, self.between))
+
+    def number(self, point: int) -> int:
+        """Which command a point belongs to, from 0."""
+        return next(number for number, end in enumerate(self.trace.ends) if point <= end)
+
+    def has_ended(self, point: int) -> bool:
+        """Whether a point is where its command had ended."""
+        return point in self.trace.ends
 
 
 @cache
-def _beginning(begin: Callable[[Path], None]) -> Disk:
+def _beginning() -> Disk:
     with tempfile.TemporaryDirectory() as place:
-        begin(Path(place))
+        build(Path(place))
         return look(Path(place))[0]
 
 
@@ -147,7 +139,7 @@ def recording(name: str) -> Recording:
     scenario = SCENARIOS[name]
     with tempfile.TemporaryDirectory() as text:
         place = Path(text)
-        _beginning(scenario.begin).build(place)
+        _beginning().build(place)
         scenario.prepare(place / "ranker")
         return _record(scenario, place, scenario.commands)
 
@@ -164,11 +156,10 @@ def _record(scenario: Scenario, place: Path, commands: Sequence[tuple[str, ...]]
 
 def states(cut: Recording, model: str, seed: object, limit: int = LIMIT) -> list[State]:
     """The distinct states of a recording under a model, the ends of commands counting for themselves."""
-    found: dict[tuple[str, Disk, bool], State] = {}
+    found: dict[tuple[str, int, bool], State] = {}
     for point in cut.trace.points():
         for state in MODELS[model](cut.trace, point, random.Random(f"{model} {seed} {point}"), limit):  # noqa: S311
-            before, _, ended = cut.around(point)
-            found.setdefault((state.disk.digest(), before, ended), state)
+            found.setdefault((state.disk.digest(), cut.number(point), cut.has_ended(point)), state)
     return list(found.values())
 
 
@@ -195,14 +186,10 @@ def check(cut: Recording, state: State, place: Path, *, thorough: bool = True, r
             _exported(place)
 
 
-@contextlib.contextmanager
-def telling(cut: Recording, state: State) -> Iterator[None]:
+def telling(cut: Recording, state: State) -> AbstractContextManager[None]:
     """Let whatever goes wrong say in which state."""
-    try:
-        yield
-    except Exception as error:
-        at = cut.trace.operations[state.point] if state.point < len(cut.trace.operations) else "the end"
-        raise AssertionError(f"cut before {state.point}, {at}: {state.said}: {error!r}") from error
+    at = cut.trace.operations[state.point] if state.point < len(cut.trace.operations) else "the end"
+    return saying(f"cut before {state.point}, {at}: {state.said}")
 
 
 def _whole(place: Path) -> None:
@@ -223,11 +210,11 @@ def _whole(place: Path) -> None:
 def _recovered(scenario: Scenario, place: Path, *, real: bool) -> None:
     """The next writing commands, and all that must be right behind it."""
     root = place / "ranker"
-    links = {path.name: os.path.realpath(path) for path in root.glob("*") if path.is_symlink()}
+    links = targets(root)
     go_on_with = _command_line if real else _library
     for words in scenario.next:
         go_on_with(place, *words)
-    assert {path.name: os.path.realpath(path) for path in root.glob("*") if path.is_symlink()} == links, "a link moved"
+    assert targets(root) == links, "a link moved"
     check_tree(root)
     result = Repository(root).verify()
     assert result.ok, result.findings
@@ -284,8 +271,8 @@ def as_said(cut: Recording, state: State) -> None:
     Each path is as it was before the command that was cut, or as it is after it: the latter, if it had ended. Versions
     and copies are so as a whole, views are never empty, and the journal says nothing that the tree denies.
     """
-    before, after, ended = cut.around(state.point)
-    was, shall, there = _paths(before), _paths(after), _paths(state.disk)
+    number, ended = cut.number(state.point), cut.has_ended(state.point)
+    was, shall, there = *cut.paths[number : number + 2], _paths(state.disk)
     for path in sorted({*was, *shall, *there}):
         found, allowed = there.get(path), {shall.get(path)} if ended else {was.get(path), shall.get(path)}
         if not ended and found is not None and path not in was and _is_rising(path):
@@ -298,7 +285,7 @@ def as_said(cut: Recording, state: State) -> None:
         if node.kind == "directory" and os.path.dirname(path) == "ranker/serving":
             assert node.names, f"{path} is empty"
             assert all(state.disk.find(f"ranker/v{number}") is not None for number in node.names), f"{path} dangles"
-    _history_kept(*(_journal(disk) for disk in (before, after, state.disk)), ended=ended)
+    _history_kept(*map(_journal, (*cut.between[number : number + 2], state.disk)), ended=ended)
     _history_true(state.disk)
 
 

@@ -6,10 +6,8 @@ Where a command is stopped the power goes, and then the command; mounting the fi
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import random
-import re
 import stat
 import tempfile
 from collections import Counter
@@ -22,8 +20,9 @@ from modelrepo import Repository
 from .commands import AGELESS, CASES, Case, build, harm
 from .disks import KINDS, Disk, missing
 from .invariants import check_tree, go_on
+from .stage import digest
 from .tracer import Action, Call, Done, Go, Kill, Onlooker, tracer, why_not
-from .trials import Tally, Trial
+from .trials import Tally, Trial, saying
 
 #: What is done in a row before the power goes; what is refused on the way is left out. v2 is pinned first.
 STEPS = (
@@ -108,19 +107,8 @@ def differences(before: dict[str, tuple[object, ...]], after: dict[str, tuple[ob
 
 
 def state(disk: Disk) -> str:
-    """What tells one state of the repository from another: names, sizes and links, without random names."""
-    root, found = disk.top / "ranker", []
-    for directory, names, files in os.walk(root):
-        for name in (*names, *files):
-            path = os.path.join(directory, name)
-            status = os.lstat(path)
-            what = (
-                os.readlink(path)
-                if stat.S_ISLNK(status.st_mode)
-                else str(status.st_size * stat.S_ISREG(status.st_mode))
-            )
-            found.append(re.sub(r"-[0-9a-f]{16}", "-", f"{os.path.relpath(path, root)} {what}"))
-    return hashlib.sha256("\n".join([disk.kind.name, *sorted(found)]).encode()).hexdigest()[:16]
+    """What tells one state from another."""
+    return f"{disk.kind.name} {digest(disk.top)}"
 
 
 def cut_before_a_call(template: Disk, case: Case, chosen: random.Random, place: Path) -> Tally:
@@ -178,15 +166,6 @@ def cut_behind_commands(template: Disk, chosen: random.Random, place: Path) -> T
             check_tree(disk.top / "ranker")
             go_on(disk.top)
     return Tally(Counter({f"power cuts on {disk.kind.name}": 1, "commands confirmed": len(words)}), {reached})
-
-
-@contextlib.contextmanager
-def saying(what: str) -> Iterator[None]:
-    """Let a broken promise say after what."""
-    try:
-        yield
-    except Exception as error:
-        raise AssertionError(f"{what}: {type(error).__name__}: {error}") from error
 
 
 @contextlib.contextmanager

@@ -12,11 +12,12 @@ import fcntl
 import os
 import random
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from modelrepo import Repository
@@ -26,7 +27,7 @@ from modelrepo.fs import machine
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.snapshot import Snapshot
 
-from .commands import build
+from .commands import build, lasting
 from .invariants import check_tree, go_on, is_complete
 from .steps import Child
 from .trials import Tally, Trial
@@ -245,36 +246,27 @@ def count(template: Path, place: Path, command: str) -> list[str]:
     return steps
 
 
-class Template:
-    """What trials begin with, made at the first, and the steps that each command has there."""
-
-    def __init__(self) -> None:
-        self._place: Path | None = None
-        self._steps: dict[str, int] = {}
-
-    def place(self, near: Path) -> Path:
-        """The repository to copy."""
-        if self._place is None or not self._place.exists():
-            self._place = near.parent / "frozen-template"
-            build_old(self._place)
-        return self._place
-
-    def steps(self, command: str, near: Path) -> int:
-        """How many steps a command has."""
-        if command not in self._steps:
-            self._steps[command] = len(count(self.place(near), near / "count", command))
-        return self._steps[command]
+@cache
+def template() -> Path:
+    """The repository that trials copy, made at the first."""
+    place = lasting()
+    build_old(place)
+    return place
 
 
-TEMPLATE = Template()
+@cache
+def _length(command: str) -> int:
+    """How many steps a command has there."""
+    with tempfile.TemporaryDirectory() as place:
+        return len(count(template(), Path(place) / "count", command))
 
 
 def _run(
     kind: Callable[[Path, Path, str, str, int], Tally], command: str, other: str, share: float, place: Path
 ) -> Tally:
-    step = 1 + int(share * TEMPLATE.steps(command, place))
+    step = 1 + int(share * _length(command))
     try:
-        return kind(TEMPLATE.place(place), place, command, other, step)
+        return kind(template(), place, command, other, step)
     except AssertionError as error:
         raise AssertionError(f"at step {step}: {error}") from error
 

@@ -28,7 +28,8 @@ def is_complete(version: Path) -> bool:
 
 
 def targets(root: Path) -> dict[str, str]:
-    return {path.name: os.path.realpath(path) for path in root.iterdir() if path.is_symlink()}
+    """Where the links in a directory lead; none where it is not there."""
+    return {path.name: os.path.realpath(path) for path in root.glob("*") if path.is_symlink()}
 
 
 def check_tree(root: Path) -> None:

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 import io
 import json
 import os
-import pkgutil
 import random
 import shutil
 import signal
@@ -29,7 +27,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-import modelrepo
 from modelrepo import Repository
 from modelrepo.cli import exits
 from modelrepo.cli.main import run as command_line
@@ -39,6 +36,7 @@ from modelrepo.errors import ModelRepoError
 from .commands import AGELESS, SAMPLES, build
 from .invariants import check_tree, go_on
 from .model import Model, NotDoneError
+from .server import import_everything
 from .trials import Tally, Trial
 
 PROCESSES = 8
@@ -384,9 +382,7 @@ for pause in (0.2, 0.0):
 
 def preload(root: Path) -> None:
     """Import what any of them needs, once for all: in its child each would import it again."""
-    for module in pkgutil.walk_packages(modelrepo.__path__, "modelrepo."):
-        if not module.name.endswith(("__main__", "worker")):
-            importlib.import_module(module.name)
+    import_everything()
     with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())):
         command_line(["-r", str(root), "--json", "list"])
 
@@ -480,10 +476,12 @@ class Stage:
             gone = self.running.pop(pid, None)
             if gone is None:
                 continue
-            if os.WIFSIGNALED(status) and time.monotonic() < end:
-                self._start(gone.number, gone.life + 1, end)
-            elif os.WIFEXITED(status) and os.WEXITSTATUS(status) != 0:
+            code = os.waitstatus_to_exitcode(status)
+            if code not in {0, -signal.SIGKILL}:
                 self._heard()
+                raise BrokenError(f"a process ended by itself: {code}")
+            if code != 0 and time.monotonic() < end:
+                self._start(gone.number, gone.life + 1, end)
 
     def _end(self) -> None:
         for each in self.running.values():

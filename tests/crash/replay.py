@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Literal
 
 SECTOR = 512
-#: Of more than so many operations that may be lost, not each is lost alone.
+#: Of more than so many operations that may be lost, not each is lost alone, nor is the journal cut behind each.
 _MANY = 24
 #: The directory that everything lies in.
 TOP = 0
@@ -398,8 +398,7 @@ def _choose(sizes: Sequence[int], source: random.Random, limit: int) -> Iterator
     kept, lost = [0] * len(sizes), [1] * len(sizes)
     yield tuple(kept)
     yield tuple(lost)
-    alone = range(len(sizes)) if len(sizes) <= _MANY else sorted(source.sample(range(len(sizes)), _MANY))
-    for at in alone:
+    for at in _some(len(sizes), _MANY, source):
         size = sizes[at]
         yield (*lost[:at], 0, *lost[at + 1 :])
         for which in range(1, size):
@@ -409,13 +408,23 @@ def _choose(sizes: Sequence[int], source: random.Random, limit: int) -> Iterator
         yield tuple(0 if source.random() < share else source.randrange(1, size) for size in sizes)
 
 
+def _some(count: int, most: int, source: random.Random) -> Sequence[int]:
+    """The numbers below one; the first, the last and a sample, where there are too many."""
+    if count <= most:
+        return range(count)
+    return [0, *sorted(source.sample(range(1, count - 1), most - 2)), count - 1]
+
+
 def journalling(trace: Trace, point: int, source: random.Random, limit: int) -> Iterator[State]:
-    """The states of a journalling file system at one point: every number of names kept, with and without bytes."""
+    """The states of a journalling file system at one point: every number of names kept, with and without bytes.
+
+    Of very many names: none, all, and as many numbers between as `_MANY` or the limit says.
+    """
     left = pending(trace, point)
     names = [at for at in range(_committed(trace, point), point) if _is_journalled(trace.operations[at])]
     writes = [at for at in left if isinstance(trace.operations[at], Write)]
     state = _States(trace, min(names + writes, default=point), point)
-    for kept in range(len(names) + 1):
+    for kept in _some(len(names) + 1, max(limit, _MANY), source):
         order: dict[int, Fate] = dict.fromkeys(names[kept:], ())
         choices = [fates(trace.operations[at]) for at in writes]
         uniform = [tuple(min(which, len(choice) - 1) for choice in choices) for which in range(3)]

@@ -29,7 +29,7 @@ def main() -> None:
     door = socket.socket(fileno=int(sys.argv[1]))
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what a killed command leaves running comes here
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # and is not waited for
-    _import_everything()
+    import_everything()
     gc.collect()
     gc.freeze()
     while True:
@@ -45,8 +45,8 @@ def main() -> None:
         door.send(str(pid).encode())
 
 
-def _import_everything() -> None:
-    """What a command imports, also late; of the inspector's child nothing runs here."""
+def import_everything() -> None:
+    """What a command imports, also late, so that no child has to; of the inspector's child nothing runs here."""
     import modelrepo
 
     for module in pkgutil.walk_packages(modelrepo.__path__, "modelrepo."):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import json
 import os
@@ -17,7 +16,7 @@ from typing import Any
 from modelrepo import Repository
 from modelrepo.errors import IntegrityError, NoRepositoryError
 
-from .commands import CASES, FOUNDINGS, SAMPLES, build, harm
+from .commands import CASES, FOUNDINGS, build, harm, lasting
 from .invariants import check_tree, go_on
 from .tracer import Action, Call, Done, Go, Onlooker, Watcher, tracer
 
@@ -31,8 +30,7 @@ _TOKEN = re.compile(r"-[0-9a-f]{16}")
 
 @cache
 def _template() -> Path:
-    place = Path(tempfile.mkdtemp(prefix="modelrepo-crash-"))
-    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    place = lasting()
     build(place)
     return place
 
@@ -184,6 +182,3 @@ def _lasting(path: Path, place: Path) -> Iterator[bytes]:
         yield json.dumps(
             {key: body[key] for key in body if key not in _FLEETING} if isinstance(body, dict) else body
         ).encode()
-
-
-__all__ = ["COMMANDS", "SAMPLES", "calls", "check", "digest", "ending", "follow_up", "perform", "seen", "set_up"]

@@ -41,7 +41,7 @@ class Outcome:
 
 
 class Child:
-    """A call in a process of its own, which ends with this object."""
+    """A call in a process of its own: whoever lets it stop lets it go on or kills it, and waits for its end."""
 
     def __init__(self, call: Callable[[], object], root: Path, step: int = 0, fate: Fate = "stop") -> None:
         ours, theirs = os.pipe()

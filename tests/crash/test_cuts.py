@@ -36,10 +36,8 @@ from .replay import (
     Write,
     look,
 )
-from .tracer import why_not
+from .samples import SEED, chance
 
-# Read before the fixture that clears the environment.
-SEED = os.environ.get("MODELREPO_CRASH_SEED", "0")
 #: How many states of each scenario and model are opened, of how many only one is gone on from to the end.
 SAMPLE, THOROUGH = 6, 6
 D, E, F, G = 1, 2, 3, 4
@@ -211,13 +209,7 @@ def place() -> Iterator[Path]:
         yield Path(text)
 
 
-@pytest.fixture
-def _traceable() -> None:
-    if reason := why_not():
-        pytest.skip(reason)
-
-
-@pytest.mark.usefixtures("_traceable")
+@pytest.mark.usefixtures("traceable")
 def test_a_recording_has_what_was_written_named_and_synced(tmp_path: Path) -> None:
     trace = record(tmp_path, [("-r", "ranker", "init"), ("-r", "ranker", "init")])
     moved = [operation.to_name for operation in trace.operations if isinstance(operation, Move)]
@@ -231,10 +223,10 @@ def test_a_recording_has_what_was_written_named_and_synced(tmp_path: Path) -> No
 
 
 def sample(states: list[State], size: int) -> list[State]:
-    return random.Random(SEED).sample(states, min(size, len(states)))  # noqa: S311 - a sample, no secret
+    return chance().sample(states, min(size, len(states)))
 
 
-@pytest.mark.usefixtures("_traceable")
+@pytest.mark.usefixtures("traceable")
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("name", cuts.SCENARIOS)
 def test_whatever_a_power_cut_leaves_the_promises_hold_and_the_next_command_goes_on(
@@ -249,7 +241,7 @@ def test_whatever_a_power_cut_leaves_the_promises_hold_and_the_next_command_goes
     assert cuts.run(cut, chosen, place, thorough=THOROUGH).counts["power cuts"] == len(chosen) > 0
 
 
-@pytest.mark.usefixtures("_traceable")
+@pytest.mark.usefixtures("traceable")
 @pytest.mark.parametrize("name", ["push", "promote", "remove", "repair", "init", "adopt"])
 def test_a_power_cut_in_the_recovery_from_one_leaves_as_much(place: Path, name: str) -> None:
     (state,) = sample(cuts.states(cuts.recording(name), "posix", SEED, limit=8), 1)
@@ -257,7 +249,7 @@ def test_a_power_cut_in_the_recovery_from_one_leaves_as_much(place: Path, name: 
     assert tally.counts["power cuts in a recovery"] > 0
 
 
-@pytest.mark.usefixtures("_traceable")
+@pytest.mark.usefixtures("traceable")
 def test_what_was_confirmed_and_is_gone_is_noticed(place: Path) -> None:
     """Behind the end of a command its changes may not be undone, and before it nothing else may be changed."""
     cut = cuts.recording("promote")

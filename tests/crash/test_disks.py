@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -30,10 +29,9 @@ from .commands import AGELESS, SAMPLES, build
 from .cuts_on_disks import differences, picture, templates, trial
 from .disks import KINDS, MIB, Disk, Overcommitted, missing
 from .invariants import check_tree, go_on
-from .tracer import why_not
+from .samples import chance
 
 # Read before the fixture that clears the environment.
-SEED = os.environ.get("MODELREPO_CRASH_SEED", "0")
 CUTS = int(os.environ.get("MODELREPO_CRASH_CUTS", "4"))
 MOVES = 16
 each = pytest.mark.parametrize("name", KINDS)
@@ -79,12 +77,13 @@ def move(disk: Disk, number: int) -> None:
 
 
 @each
+@pytest.mark.usefixtures("traceable")
 def test_behind_a_real_power_cut_nothing_is_half_and_nothing_confirmed_is_lost(
     made: dict[str, Disk], name: str, tmp_path: Path
 ) -> None:
-    if reason := missing(name) or why_not():
+    if reason := missing(name):
         pytest.skip(reason)
-    chosen = random.Random(f"{name} {SEED}")  # noqa: S311 - a sample, no secret
+    chosen = chance(name)
     for number in range(CUTS):
         (tmp_path / str(number)).mkdir()
         cut = trial(name, made[name], chosen.randrange(2**32))

@@ -9,7 +9,6 @@ import errno
 import fcntl
 import json
 import os
-import random
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,25 +19,18 @@ import pytest
 
 from .commands import FOUNDINGS
 from .errors import MISHAPS, READ_MISHAPS, READERS, points, reader_points, spoil, spoil_reader
+from .samples import chance
 from .stage import COMMANDS, check, follow_up, perform, seen, set_up
-from .tracer import Action, Call, Fail, Go, Lie, Onlooker, why_not
+from .tracer import Action, Call, Fail, Go, Lie, Onlooker
 
-# Read before the fixture that clears the environment.
-SEED = os.environ.get("MODELREPO_CRASH_SEED", "0")
 SAMPLE, READING_SAMPLE = 5, 3
-
-
-@pytest.fixture(autouse=True)
-def _traceable() -> None:
-    if reason := why_not():
-        pytest.skip(reason)
+pytestmark = pytest.mark.usefixtures("traceable")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_exit_code_says_what_a_change_with_an_error_has_done(tmp_path: Path, name: str) -> None:
-    generator = random.Random(f"{name} {SEED}")  # noqa: S311 - a sample, no secret
     every = [(mishap, number) for mishap in MISHAPS + READ_MISHAPS for number in points(name, mishap)]
-    for index, (mishap, number) in enumerate(generator.sample(every, SAMPLE)):
+    for index, (mishap, number) in enumerate(chance(name).sample(every, SAMPLE)):
         place = tmp_path / str(index)
         place.mkdir()
         assert spoil(name, mishap, number).run(place).counts["injected errors"]
@@ -46,9 +38,8 @@ def test_the_exit_code_says_what_a_change_with_an_error_has_done(tmp_path: Path,
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_reader_that_cannot_read_says_so_and_changes_nothing(tmp_path: Path, name: str) -> None:
-    generator = random.Random(f"{name} {SEED}")  # noqa: S311
     every = [(mishap, number) for mishap in READ_MISHAPS for number in reader_points(name, mishap)]
-    for index, (mishap, number) in enumerate(generator.sample(every, READING_SAMPLE)):
+    for index, (mishap, number) in enumerate(chance(name).sample(every, READING_SAMPLE)):
         place = tmp_path / str(index)
         place.mkdir()
         assert spoil_reader(name, mishap, number).run(place).counts["injected errors"]

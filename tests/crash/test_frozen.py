@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import os
-import random
 import shutil
 from itertools import islice
 from pathlib import Path
@@ -17,21 +15,16 @@ from modelrepo.errors import BusyError
 
 from . import frozen
 from .invariants import go_on
-
-# Read before the fixture that clears the environment.
-SEED = os.environ.get("MODELREPO_CRASH_SEED", "0")
-EVERYTHING = bool(os.environ.get("MODELREPO_CRASH_ALL"))
+from .samples import EVERYTHING, chance
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("frozen")
-    frozen.build_old(place)
-    return place
+def template() -> Path:
+    return frozen.template()
 
 
 def sample(steps: list[int], name: str, size: int) -> list[int]:
-    chosen = steps if EVERYTHING else random.Random(f"{name} {SEED}").sample(steps, min(size, len(steps)))  # noqa: S311
+    chosen = steps if EVERYTHING else chance(name).sample(steps, min(size, len(steps)))
     return sorted(chosen)
 
 
@@ -71,7 +64,7 @@ def test_a_plan_never_deletes_what_somebody_needs_since(
 
 
 def test_any_command_may_be_frozen_while_any_other_goes_on(tmp_path: Path) -> None:
-    for number, trial in enumerate(islice(frozen.trials(random.Random(SEED)), 400 if EVERYTHING else 10)):  # noqa: S311
+    for number, trial in enumerate(islice(frozen.trials(chance()), 400 if EVERYTHING else 10)):
         place = tmp_path / str(number)
         place.mkdir()
         try:

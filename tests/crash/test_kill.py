@@ -6,35 +6,23 @@ So it is where the next one is killed, too. A sample of the calls, by `MODELREPO
 
 from __future__ import annotations
 
-import os
-import random
 from pathlib import Path
 
 import pytest
 
 from .kill import every, kill
+from .samples import EVERYTHING, chance
 from .stage import COMMANDS
-from .tracer import why_not
 
-# Read before the fixture that clears the environment.
-SEED = os.environ.get("MODELREPO_CRASH_SEED", "0")
-EVERYTHING = bool(os.environ.get("MODELREPO_CRASH_ALL"))
 #: How many recoveries are killed of each command.
 RECOVERIES = 2
-
-
-@pytest.fixture(autouse=True)
-def _traceable() -> None:
-    if reason := why_not():
-        pytest.skip(reason)
+pytestmark = pytest.mark.usefixtures("traceable")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_killed_before_any_call_the_tree_is_whole_and_the_next_command_goes_on(tmp_path: Path, name: str) -> None:
     points = every(name)
-    chosen = random.Random(f"{name} {SEED}").sample(  # noqa: S311 - a sample, no secret
-        points, len(points) if EVERYTHING else min(COMMANDS[name].sample, len(points))
-    )
+    chosen = chance(name).sample(points, len(points) if EVERYTHING else min(COMMANDS[name].sample, len(points)))
     assert chosen
     for index, number in enumerate(chosen):
         place = tmp_path / str(number)
@@ -46,7 +34,7 @@ def test_killed_before_any_call_the_tree_is_whole_and_the_next_command_goes_on(t
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_recovery_that_is_killed_too_is_completed_by_the_one_after_it(tmp_path: Path, name: str) -> None:
-    generator = random.Random(f"{name} again {SEED}")  # noqa: S311
+    generator = chance(f"{name} again")
     points = every(name)
     for number in points if EVERYTHING else generator.sample(points, RECOVERIES):
         place = tmp_path / str(number)

@@ -11,13 +11,9 @@ from pathlib import Path
 import pytest
 
 from .commands import SAMPLES, build
-from .tracer import Action, Call, Done, Fail, Go, Kill, Lie, Shorten, tracer, why_not
+from .tracer import Action, Call, Done, Fail, Go, Kill, Lie, Shorten, tracer
 
-
-@pytest.fixture(autouse=True)
-def _traceable() -> None:
-    if reason := why_not():
-        pytest.skip(reason)
+pytestmark = pytest.mark.usefixtures("traceable")
 
 
 @pytest.fixture

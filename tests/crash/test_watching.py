@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import threading
 import time
@@ -19,9 +18,10 @@ from modelrepo.repository import verifying
 
 from . import frozen
 from .commands import build
+from .samples import EVERYTHING
 from .steps import Child
 
-SECONDS = 60 if os.environ.get("MODELREPO_CRASH_ALL") else 5
+SECONDS = 60 if EVERYTHING else 5
 
 
 @pytest.fixture(scope="module")

@@ -122,11 +122,6 @@ class Call:
         text = Path(f"/proc/{self.thread}/fdinfo/{self.arguments[0]}").read_text(encoding="ascii")
         return int(text.split()[1])
 
-    @cached_property
-    def link_text(self) -> str:
-        """What the link would say that `symlink` makes."""
-        return os.fsdecode(self.text(self.arguments[0]))
-
     def memory(self, address: int, size: int) -> bytes:
         """Bytes of the process; fewer where it has no more there."""
         descriptor = os.open(f"/proc/{self.thread}/mem", os.O_RDONLY | os.O_CLOEXEC)

@@ -7,7 +7,7 @@ counted.
 
 from __future__ import annotations
 
-import random
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -27,6 +27,15 @@ class Tally:
         self.states |= other.states
 
 
+@contextlib.contextmanager
+def saying(what: str) -> Iterator[None]:
+    """Let a broken promise say after what."""
+    try:
+        yield
+    except Exception as error:
+        raise AssertionError(f"{what}: {type(error).__name__}: {error}") from error
+
+
 @dataclass(frozen=True)
 class Trial:
     """One accident.
@@ -37,6 +46,3 @@ class Trial:
 
     name: str
     run: Callable[[Path], Tally]
-
-
-Family = Callable[[random.Random], Iterator[Trial]]
