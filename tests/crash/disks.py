@@ -226,7 +226,14 @@ class Disk:
 
     def in_single_blocks(self) -> None:
         """Let every block be a request of its own, until it is mounted again."""
-        Path(f"/sys/block/{self._device()}/queue/max_sectors_kb").write_text("4")
+        self._largest_request().write_text("4")
+
+    def takes_single_blocks(self) -> bool:
+        """Whether this can be asked for here: a container's /sys may be read-only."""
+        return os.access(self._largest_request(), os.W_OK)
+
+    def _largest_request(self) -> Path:
+        return Path(f"/sys/block/{self._device()}/queue/max_sectors_kb")
 
     def room(self) -> int:
         """The bytes that are free."""

@@ -441,9 +441,10 @@ class Stage:
         self.running[pid] = Running(number, life, pid)
 
     def _disturb(self) -> None:
-        """Stop one, or kill one, now and then."""
+        """Stop one, or kill one, now and then; first of all each once, so that no machine is too slow for it."""
         chosen = self.chance.choice(list(self.running.values()))
         what = self.chance.choices(["nothing", "stop", "kill"], [85, 12, 3])[0]
+        what = {(0, 0): "stop", (1, 0): "kill"}.get((self.tally.counts["stops"], self.tally.counts["kills"]), what)
         if what == "kill":
             self._signal(chosen, signal.SIGKILL)
             self.tally.counts["kills"] += 1
