@@ -219,6 +219,131 @@ def own_gradient(_: Any, numbers: Any) -> Any:
     return {"numbers": clipped(numbers)}
 
 
+@module(NUMBERS, span=lambda _: tf.Variable([-3.0, 3.0]))
+def quantized_in_training(kept: Any, numbers: Any) -> Any:
+    """What quantization-aware training leaves: ranges that were learned, and operations that act as if they held."""
+    narrow = tf.quantization.fake_quant_with_min_max_vars(numbers, kept.span[0], kept.span[1], num_bits=8)
+    return {
+        "narrow": narrow,
+        "plain": tf.quantization.fake_quant_with_min_max_args(numbers, -6.0, 6.0),
+        "there_and_back": tf.quantization.quantize_and_dequantize_v2(numbers, -1.0, 1.0, range_given=True),
+    }
+
+
+def reusable(place: Path) -> None:
+    """As model hubs publish them: a callable with variables, losses and a switch for training; then one built on it."""
+    inner = place.parent / "hub" / "inner"
+    words = inner.parent / "words.txt"
+    inner.parent.mkdir()
+    words.write_text("cat\ndog\n")
+
+    class Encoder(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            kind = tf.lookup.TextFileIndex
+            self.table = tf.lookup.StaticHashTable(
+                tf.lookup.TextFileInitializer(str(words), tf.string, kind.WHOLE_LINE, tf.int64, kind.LINE_NUMBER), 2
+            )
+            self.embedding = tf.Variable(tf.random.stateless_normal([3, 4], seed=[1, 2]))
+            self.variables_ = [self.embedding]
+            self.trainable_variables_ = [self.embedding]
+            self.regularization_losses = [self.penalty]
+
+        @tf.function(input_signature=[])  # type: ignore[untyped-decorator]
+        def penalty(self) -> Any:
+            return 0.01 * tf.reduce_sum(self.embedding**2)
+
+        @tf.function(input_signature=[WORDS, tf.TensorSpec([], tf.bool)])  # type: ignore[untyped-decorator]
+        def __call__(self, texts: Any, training: Any = False) -> Any:  # noqa: FBT002
+            found = tf.strings.split(tf.strings.lower(texts))
+            ids = tf.ragged.map_flat_values(self.table.lookup, found)
+            mean = tf.reduce_mean(tf.gather(self.embedding, ids), axis=1)
+            return tf.cond(training, lambda: tf.nn.dropout(mean, 0.1), lambda: mean)
+
+    tf.saved_model.save(Encoder(), str(inner))
+    loaded = tf.saved_model.load(str(inner))
+    outer = tf.Module()
+    outer.encoder = loaded
+    outer.head = tf.Variable(tf.ones([4, 2]))
+    run = tf.function(lambda texts: {"score": tf.matmul(loaded(texts, False), outer.head)}, input_signature=[WORDS])
+    outer.run = run
+    tf.saved_model.save(outer, str(place), signatures=run.get_concrete_function())
+
+
+def estimator_style(place: Path) -> None:
+    """As estimators exported: serialized examples in, three ways to ask, local tables and a scaffold's own saver."""
+    with tf.Graph().as_default(), v1.Session() as session:
+        serialized = v1.placeholder(tf.string, [None], name="input_example_tensor")
+        kinds = {"age": tf.io.FixedLenFeature([1], tf.float32), "job": tf.io.VarLenFeature(tf.string)}
+        found = v1.parse_example(serialized, kinds)
+        keys = tf.constant(["cook", "smith"])
+        table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, tf.constant([0, 1])), -1)
+        jobs = tf.cast(table.lookup(tf.sparse.to_dense(found["job"], "")), tf.float32)
+        total = found["age"] + tf.reduce_sum(jobs, axis=1, keepdims=True)
+        step = v1.train.get_or_create_global_step()
+        logits = tf.matmul(total, v1.get_variable("linear/weights", [1, 1], use_resource=False))
+        odds = tf.sigmoid(logits)
+        classes = tf.as_string(tf.range(2))
+        session.run([v1.global_variables_initializer(), v1.tables_initializer()])
+        utils = v1.saved_model
+        scores = tf.concat([1 - odds, odds], 1)
+        signatures = {
+            "serving_default": utils.classification_signature_def(
+                serialized, tf.tile(classes[None, :], [tf.shape(scores)[0], 1]), scores
+            ),
+            "regression": utils.regression_signature_def(serialized, odds),
+            "predict": utils.predict_signature_def({"examples": serialized}, {"logits": logits, "step": step}),
+        }
+        builder = utils.Builder(str(place))
+        saver = v1.train.Saver(sharded=True)
+        builder.add_meta_graph_and_variables(
+            session, ["serve"], signatures, main_op=v1.tables_initializer(), saver=saver, strip_default_attrs=True
+        )
+        builder.save()
+
+
+def frozen(place: Path) -> None:
+    """A graph whose variables have become constants, imported again and saved: no variables at all."""
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    weight = tf.Variable(tf.ones([2, 3]))
+    run = tf.function(lambda x: {"y": tf.matmul(x, weight)}, input_signature=[tf.TensorSpec([None, 2], tf.float32)])
+    graph = convert_variables_to_constants_v2(run.get_concrete_function()).graph.as_graph_def()
+    with tf.Graph().as_default(), v1.Session() as session:
+        tf.import_graph_def(graph, name="")
+        x, y = session.graph.get_tensor_by_name("x:0"), session.graph.get_operations()[-1].outputs[0]
+        v1.saved_model.simple_save(session, str(place), {"x": x}, {"y": y})
+
+
+@module(tf.TensorSpec([None, None], tf.int32))
+def decoding(_: Any, prompt: Any) -> Any:
+    """A loop that writes one more token each time, with arrays of tensors and a search for the best of several."""
+    length = tf.shape(prompt)[1]
+    said = tf.TensorArray(tf.int32, size=0, dynamic_size=True).unstack(tf.transpose(prompt))
+
+    def step(at: Any, so_far: Any) -> Any:
+        last = so_far.read(at - 1)
+        scores = tf.one_hot((last + 1) % 7, 7)
+        return at + 1, so_far.write(at, tf.cast(tf.math.top_k(scores, 1).indices[:, 0], tf.int32))
+
+    _, said = tf.while_loop(lambda at, _: at < length + 4, step, [length, said], maximum_iterations=8)
+    return {"tokens": tf.transpose(said.stack())}
+
+
+@module(tf.TensorSpec([None, None], tf.float32))
+def sound(_: Any, samples: Any) -> Any:
+    spectrum = tf.abs(tf.signal.stft(samples, 64, 32))
+    mel = tf.tensordot(spectrum, tf.signal.linear_to_mel_weight_matrix(8, 33, 8000), 1)
+    return {"mfcc": tf.signal.mfccs_from_log_mel_spectrograms(tf.math.log(mel + 1e-6))}
+
+
+@module(tf.TensorSpec([None, 4], tf.float32), tf.TensorSpec([None], tf.float32))
+def boxes(_: Any, places: Any, scores: Any) -> Any:
+    kept = tf.image.non_max_suppression(places, scores, 5)
+    best = tf.math.top_k(scores, k=1)
+    return {"boxes": tf.gather(places, kept), "best": best.values, "sorted": tf.sort(scores)}
+
+
 def without_signatures(place: Path) -> None:
     kept = tf.Module()
     kept.weight = tf.Variable([1.0])
@@ -272,6 +397,7 @@ MODELS = (
     sequential, trained, functional, augmented, text, vocabularies, recurrent, attention, control_flow, speaking,
     table_of_values, mutable_table, table_of_a_file, reads_its_asset, ragged, sparse, examples, images, dataset,
     strings, random, counting, compiled, own_gradient, without_signatures, sharded, first_style, simple_saved,
+    quantized_in_training, reusable, estimator_style, frozen, decoding, sound, boxes,
 )  # fmt: skip
 NAMES = {function: name for name, function in list(globals().items()) if callable(function)}
 
