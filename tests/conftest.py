@@ -22,7 +22,8 @@ SAMPLES = Path(__file__).parents[1] / "sample_models"
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the developer's repository, names or time-outs."""
-    for name in [name for name in os.environ if name.startswith("MODELREPO_")] + ["SUDO_USER"]:
+    ours = [name for name in os.environ if name.startswith("MODELREPO_")]
+    for name in [*ours, "SUDO_USER", "PYDANTIC_DISABLE_PLUGINS"]:  # the command line sets it for its own process
         monkeypatch.delenv(name, raising=False)
 
 
