@@ -122,11 +122,13 @@ def versions(rows: Sequence[results.VersionSummary]) -> str:
     """A table, or nothing."""
     if not rows:
         return "no versions"
+    sharing = any(row.unshared not in {None, row.size} for row in rows)
     cells = [
         (
             str(row.version),
             moment(row.created_at),
             format_size(row.size),
+            *((format_size(row.unshared) if row.unshared is not None else "?",) if sharing else ()),
             _state(row),
             row.load or "DAMAGED",
             " ".join(_said(row.message or row.problem, row.labels, row.metrics)),
@@ -134,8 +136,10 @@ def versions(rows: Sequence[results.VersionSummary]) -> str:
         for row in rows
     ]
     state = "DELETED (UTC)" if rows[0].removed_at is not None else "CHANNELS"
-    whole = (0, 1, 2, 3) if rows[0].removed_at is not None else (0, 1, 2)
-    return table(("VERSION", "PUSHED (UTC)", "SIZE", state, "LOAD", "ABOUT"), cells, right=(2,), whole=whole)
+    sizes = ("SIZE", "UNSHARED") if sharing else ("SIZE",)
+    whole = range(2 + len(sizes) + (rows[0].removed_at is not None))
+    right = range(2, 2 + len(sizes))
+    return table(("VERSION", "PUSHED (UTC)", *sizes, state, "LOAD", "ABOUT"), cells, right=right, whole=whole)
 
 
 def _state(row: results.VersionSummary) -> str:
@@ -192,7 +196,8 @@ def problem(found: results.Problem) -> str:
 def status(result: results.Status) -> str:
     """The repository at one glance."""
     free = format_size(result.free)
-    lines = [f"{result.repo}: {count(result.versions, 'version')}, {format_size(result.size)} ({free} free)"]
+    more = f", a cleanup would free {format_size(result.frees)}" if result.frees else ""
+    lines = [f"{result.repo}: {count(result.versions, 'version')}, {format_size(result.size)} ({free} free{more})"]
     nowhere = "nothing to roll back to"
     if any(each.kind == "journal-damaged" for each in result.problems):
         nowhere = "where a rollback would lead cannot be read"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -47,6 +47,12 @@ def init(
     shared: Annotated[
         str | None, typer.Option("--shared", metavar="GROUP", help="Let all members of this group write.")
     ] = None,
+    dedup: Annotated[
+        Literal["reflink", "hardlink", "off"] | None,
+        typer.Option(
+            "--dedup", help="How to store what is stored already: by sharing blocks, as one more name, again."
+        ),
+    ] = None,
     allow_network_fs: Annotated[
         bool, typer.Option("--allow-network-fs", help="Write also on NFS, SMB or FUSE, where less is promised.")
     ] = False,
@@ -59,6 +65,7 @@ def init(
             results.InitResult,
             adopt=adopt,
             shared=shared,
+            dedup=dedup,
             allow_network_fs=allow_network_fs,
             progress=progress,
         )

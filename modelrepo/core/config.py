@@ -68,12 +68,15 @@ class Access(Value):
 
 
 class Storage(Value):
-    """Where the repository may lie.
+    """Where the repository may lie, and how bytes are stored.
 
     Attributes:
+        dedup: How a push stores what is stored already: as a clone that shares its blocks, where the file system can,
+            as one more name for the same file, or as a copy.
         network_fs: Whether it may be written on a file system that is not known to keep the promises.
     """
 
+    dedup: Literal["reflink", "hardlink", "off"] = "reflink"
     network_fs: bool = Field(default=False, strict=True)
 
 
@@ -92,7 +95,7 @@ class Config(Value):
         return SHARED if self.access.shared else PRIVATE
 
 
-def config_text(*, shared: bool = False, network_fs: bool = False) -> str:
+def config_text(*, shared: bool = False, network_fs: bool = False, dedup: str = "reflink") -> str:
     """What `init` writes: every key, with its default unless the caller of `init` asked for something else."""
     return f"""\
 # modelrepo: this file makes the directory above it a repository. Unknown keys are errors.
@@ -112,6 +115,7 @@ require_load = "warn"    # a promote of what TensorFlow has not loaded: "refuse"
 shared = {_truth(shared)}           # whether members of the root directory's group may write
 
 [storage]
+dedup = {f'"{dedup}"':<16} # what is stored already: "reflink" (shares blocks where it can), "hardlink" or "off"
 network_fs = {_truth(network_fs)}       # whether to write on NFS, SMB or FUSE, where less is promised
 """
 
@@ -135,7 +139,7 @@ def parse_config(data: bytes, where: str) -> Config:
     """
     hint = (
         "correct it by hand: format = 1; [retention] keep_last, keep_rollback, min_age, grace; "
-        "[gates] breaking, require_load; [access] shared; [storage] network_fs"
+        "[gates] breaking, require_load; [access] shared; [storage] dedup, network_fs"
     )
     try:
         fields = tomllib.loads(data.decode())

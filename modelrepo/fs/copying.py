@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import stat
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Self
 
 from modelrepo.core.contents import FileEntry
 from modelrepo.core.modes import FILE, PRIVATE, Modes
 from modelrepo.errors import SourceError, SystemRefusedError
 from modelrepo.fs import durable, native
+from modelrepo.fs.digesting import CHUNK, STEP, digesting
 from modelrepo.fs.look import walk
+from modelrepo.fs.reuse import Reuse
 from modelrepo.fs.source import Listing, SourceFile, identity
 
-#: What fits into a core's own cache: with 1 MiB, reading and writing took twice as long (docs/decisions/0007).
-_CHUNK = 256 * 1024
-#: How much the kernel copies at a time, before it is asked to begin with the writing to the disk.
-_STEP = 8 * 1024 * 1024
 #: Above this many files, one sync of the file system is cheaper than one per file.
 _MANY_FILES = 256
 #: Descriptors kept open until their sync; macOS allows 256 in all.
@@ -34,7 +33,9 @@ _REPLACED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENODEV
 _CANNOT = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.EPERM}
 
 
-def copy(listing: Listing, destination: Path, modes: Modes | None = PRIVATE) -> tuple[FileEntry, ...]:
+def copy(
+    listing: Listing, destination: Path, modes: Modes | None = PRIVATE, reuse: Reuse | None = None
+) -> tuple[FileEntry, ...]:
     """Copy what was listed into an empty directory.
 
     On return every file's bytes are on the disk; the directories are not synced yet (`sync_directories`). Where
@@ -45,6 +46,7 @@ def copy(listing: Listing, destination: Path, modes: Modes | None = PRIVATE) -> 
         destination: An existing, empty directory, and no link.
         modes: Those of the repository that it is in. None leaves owner and modes to the system, as `cp` does: for a
             copy that lies outside a repository.
+        reuse: How to use what is stored already; None to write every byte.
 
     Raises:
         SourceError: A file is not what was listed any more.
@@ -55,7 +57,7 @@ def copy(listing: Listing, destination: Path, modes: Modes | None = PRIVATE) -> 
             above, _, name = directory.rpartition("/")
             mode = None if modes is None else modes.directory
             os.close(durable.make_directory_in(places.at(above), name, mode, inherit=modes is not None))
-        return _copy_files(listing, destination, modes, watch, places)
+        return _Copy(listing, destination, modes, watch, places, reuse).run()
 
 
 class _Places:
@@ -91,51 +93,100 @@ class _Places:
         return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=self.at(above))
 
 
-def _copy_files(
-    listing: Listing, destination: Path, modes: Modes | None, watch: int, places: _Places
-) -> tuple[FileEntry, ...]:
-    """Copy the files into directories that are there; `watch` is the top, open since before the first write."""
-    waiting: list[int] = []
-    pool = ThreadPoolExecutor(1)
-    try:
-        together = (
+class _Copy:
+    """One copy under way: the files go into directories that are there.
+
+    Args:
+        listing: What to copy.
+        destination: Where to.
+        modes: Those of the repository that it is in; None for a copy outside of one.
+        watch: The destination, open since before the first write.
+        places: Its directories.
+        reuse: How to use what is stored already.
+    """
+
+    def __init__(
+        self, listing: Listing, destination: Path, modes: Modes | None, watch: int, places: _Places, reuse: Reuse | None
+    ) -> None:
+        self._listing = listing
+        self._owned = modes is not None
+        self._watch = watch
+        self._places = places
+        self._reuse = reuse
+        self._together = (
             len(listing.files) > _MANY_FILES and native.file_system(str(destination))[0] in native.SYNCFS_FILE_SYSTEMS
         )
-        entries = []
-        for file in listing.files:
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-            descriptor = places.open(file.path, flags, 0o666 if modes is None else 0o600)
-            waiting.append(descriptor)
-            if modes is not None:
-                durable.belong(descriptor, places.at(file.path.rpartition("/")[0]))
-            entries.append(_copy_file(file, descriptor, pool, None if modes is None else FILE))
-            if together or len(waiting) > _OPEN_FILES:
-                # The sync of the whole file system reports errors of closed files too, since its descriptor is older.
-                if not together:
-                    durable.sync(waiting[0])
-                os.close(waiting.pop(0))
-        if not together or not native.sync_file_system(watch):
-            _sync_each(waiting, places, listing if together else None)
-        return tuple(entries)
-    finally:
-        pool.shutdown()
-        for descriptor in waiting:
-            os.close(descriptor)
+        self._waiting: list[int] = []
+        self._pool = ThreadPoolExecutor(1)
 
-
-def _sync_each(waiting: list[int], places: _Places, closed: Listing | None) -> None:
-    for descriptor in waiting:
-        durable.sync(descriptor)
-    for file in closed.files if closed is not None else ():
-        written = places.open(file.path, os.O_RDONLY | os.O_NONBLOCK)
+    def run(self) -> tuple[FileEntry, ...]:
+        """Copy all files; on return their bytes are on the disk."""
         try:
-            durable.sync(written)
+            entries = tuple(self._file(file) for file in self._listing.files)
+            if not self._together or not native.sync_file_system(self._watch):
+                self._sync_each()
+            return entries
         finally:
-            os.close(written)
+            self._pool.shutdown()
+            for descriptor in self._waiting:
+                os.close(descriptor)
+
+    def _sync_each(self) -> None:
+        for descriptor in self._waiting:
+            durable.sync(descriptor)
+        for file in self._listing.files if self._together else ():  # closed by now
+            written = self._places.open(file.path, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                durable.sync(written)
+            finally:
+                os.close(written)
+
+    def _file(self, file: SourceFile) -> FileEntry:
+        with _opened(file) as source:
+            digest = self._link(file, source)
+            if digest is None:
+                digest = self._write(file, source)
+        return FileEntry(path=file.path, size=file.size, digest=f"sha256:{digest}")
+
+    def _link(self, file: SourceFile, source: int) -> str | None:
+        """One more name for what is stored already. Its bytes were synced before its version was put in place."""
+        if self._reuse is None:
+            return None
+        above = self._places.at(file.path.rpartition("/")[0])
+        return self._reuse.link(file.path, file.size, source, above, self._pool)
+
+    def _write(self, file: SourceFile, source: int) -> str:
+        """A file of its own; begin its writing to the disk."""
+        target = self._places.open(file.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600 if self._owned else 0o666)
+        self._waiting.append(target)
+        if self._owned:
+            durable.belong(target, self._places.at(file.path.rpartition("/")[0]))
+        digest = None
+        if self._reuse is not None:
+            digest = self._reuse.clone(file.path, file.size, source, target, self._pool)
+        if digest is None:
+            large = file.size > STEP
+            digest, size = _copy_large(source, target, file.size, self._pool) if large else _copy_rest(source, target)
+            if size != file.size:
+                raise changed(file.path)
+        if self._owned:
+            os.fchmod(target, FILE)
+        native.start_writeback(target)
+        self._close_some()
+        return digest
+
+    def _close_some(self) -> None:
+        """Keep no more files open than the system lets us."""
+        if self._together or len(self._waiting) > _OPEN_FILES:
+            # The sync of the whole file system reports errors of closed files too, since its descriptor is older.
+            if not self._together:
+                durable.sync(self._waiting[0])
+            os.close(self._waiting.pop(0))
 
 
-def _copy_file(file: SourceFile, target: int, pool: ThreadPoolExecutor, mode: int | None) -> FileEntry:
-    """Copy one file into an open one, and begin its writing to the disk."""
+@contextlib.contextmanager
+def _opened(file: SourceFile) -> Iterator[int]:
+    """A file of the source, open: before and behind, what was listed."""
     try:
         source = os.open(file.real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -150,58 +201,48 @@ def _copy_file(file: SourceFile, target: int, pool: ThreadPoolExecutor, mode: in
         status = os.fstat(source)
         if not stat.S_ISREG(status.st_mode) or identity(status) != file.identity:
             raise changed(file.path)
-        large = file.size > _STEP
-        size, digest = _copy_large(source, target, file.size, pool) if large else _copy_rest(source, target)
-        if size != file.size or identity(os.fstat(source)) != file.identity:
+        yield source
+        if identity(os.fstat(source)) != file.identity:
             raise changed(file.path)
     finally:
         os.close(source)
-    if mode is not None:
-        os.fchmod(target, mode)
-    native.start_writeback(target)
-    return FileEntry(path=file.path, size=size, digest=f"sha256:{digest}")
 
 
-def _copy_rest(source: int, target: int) -> tuple[int, str]:
-    """Copy a file from its beginning, by reading and writing; return its size and the SHA-256 of what was written."""
+def _copy_rest(source: int, target: int) -> tuple[str, int]:
+    """Copy a file from its beginning, by reading and writing; return the SHA-256 of what was written, and its size."""
     digest = hashlib.sha256()
     size = 0
-    view = memoryview(bytearray(_CHUNK))
+    view = memoryview(bytearray(CHUNK))
     while count := os.preadv(source, [view], size):
         digest.update(view[:count])
         durable.write_all(target, view[:count], size)
         size += count
-    return size, digest.hexdigest()
+    return digest.hexdigest(), size
 
 
-def _copy_large(source: int, target: int, size: int, pool: ThreadPoolExecutor) -> tuple[int, str]:
+def _copy_large(source: int, target: int, size: int, pool: Executor) -> tuple[str, int]:
     """Copy a large file inside the kernel, while another thread digests what has arrived in the target.
 
     What is digested is what was written; the source's bytes are read once.
     """
-    arrived: SimpleQueue[int | None] = SimpleQueue()
-    digest = pool.submit(_digest, target, arrived)
     offset = 0
-    try:
+    with digesting(target, pool) as digest:
         while offset < size:
             count = _copy_range(source, target, offset)
             if count == 0:
                 break
             offset += count
             native.start_writeback(target)
-            arrived.put(offset)
-    finally:
-        arrived.put(None)
-        text = digest.result()
-    if offset == 0:  # the file systems cannot do it
-        return _copy_rest(source, target)
-    return offset, text
+            digest.arrived(offset)
+        if offset:
+            return digest.result(), offset
+    return _copy_rest(source, target)  # the file systems cannot do it
 
 
 def _copy_range(source: int, target: int, offset: int) -> int:
     """Let the kernel copy one step; 0 where there is nothing more, or where it cannot at all."""
     try:
-        return os.copy_file_range(source, target, _STEP, offset, offset)
+        return os.copy_file_range(source, target, STEP, offset, offset)
     except AttributeError:  # no Linux
         return 0
     except OSError as error:
@@ -210,28 +251,18 @@ def _copy_range(source: int, target: int, offset: int) -> int:
         return 0
 
 
-def _digest(target: int, arrived: SimpleQueue[int | None]) -> str:
-    """The SHA-256 of a file that grows. `hashlib` and reads release the interpreter's lock."""
-    digest = hashlib.sha256()
-    view = memoryview(bytearray(_CHUNK))
-    offset = 0
-    while (end := arrived.get()) is not None:
-        while offset < end:
-            count = os.preadv(target, [view[: min(_CHUNK, end - offset)]], offset)
-            if count == 0:
-                raise OSError(errno.EIO, "the copy is shorter than what was written")
-            digest.update(view[:count])
-            offset += count
-    return digest.hexdigest()
+def stamps(directory: Path, linked: Collection[str] = ()) -> dict[str, tuple[int, ...]]:
+    """What tells whether anybody changed, added or removed a file below: inode, size, and both times of each.
 
-
-def stamps(directory: Path) -> dict[str, tuple[int, ...]]:
-    """What tells whether anybody changed, added or removed a file below: inode, size, and both times of each."""
+    Args:
+        directory: Where to look.
+        linked: Files that have other names besides: their ctimes change with those.
+    """
     found = {}
     for entry in walk(directory):
         status = os.stat(directory / entry.path, follow_symlinks=False)
         if entry.kind != "directory":
-            found[entry.path] = identity(status)
+            found[entry.path] = identity(status)[: 4 if entry.path in linked else None]
     return found
 
 

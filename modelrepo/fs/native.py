@@ -12,14 +12,23 @@ import errno
 import fcntl
 import os
 import re
+import struct
 import sys
 import time
+from collections.abc import Iterator
 from functools import cache
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _SYNC_FILE_RANGE_WRITE = 2
 _FALLOC_FL_KEEP_SIZE = 1
+#: From linux/fs.h: `_IOW(0x94, 9, int)`; where those have other numbers (MIPS, PowerPC), the kernel says ENOTTY.
+_FICLONE = 0x40049409
+#: From linux/fiemap.h: start, length, flags, how many extents there are, room for how many; and of an extent where it
+#: stands in the file and on the disk, its length, its flags.
+_FIEMAP, _EXTENT_SHARED = 0xC020660B, 0x2000
+_MAP, _EXTENT = struct.Struct("=QQLLLL"), struct.Struct("=QQQ16xL12x")
+_MAP_ROOM = 200
 _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTTY}
 
 #: `f_type` of the file systems whose renames, links, syncs and locks are known to keep the promises.
@@ -36,6 +45,8 @@ KNOWN_FILE_SYSTEMS = {
 _OTHER_FILE_SYSTEMS = {0x6969: "nfs", 0xFF534D42: "cifs", 0xFE534D42: "smb2", 0x65735546: "fuse", 0x01021997: "9p"}
 #: File systems on which one `syncfs` is cheaper than many `fsync` and does the same.
 SYNCFS_FILE_SYSTEMS = frozenset({"ext4", "xfs", "btrfs"})
+#: File systems that may let files share blocks.
+CLONING_FILE_SYSTEMS = frozenset({"xfs", "btrfs", "bcachefs", "overlay", "zfs"})
 
 
 _FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
@@ -109,6 +120,48 @@ def sync_file_system(descriptor: int) -> bool:
 def preallocate(descriptor: int, size: int) -> bool:
     """Reserve blocks for a file up to `size` bytes, without changing its length."""
     return _call("fallocate", descriptor, _FALLOC_FL_KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(size))
+
+
+def clone(source: int, target: int) -> bool:
+    """Let an empty file share all blocks of another, until one of them is changed; no byte is copied."""
+    if sys.platform != "linux":
+        return False
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError as error:
+        if error.errno in _UNSUPPORTED | {errno.EXDEV, errno.EPERM}:
+            return False
+        raise
+    return True
+
+
+def shared_blocks(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
+    """The blocks of a file that other files share: each one's place on the disk, and its bytes.
+
+    None where the file system does not say.
+
+    Args:
+        descriptor: The file, open for reading.
+        size: Its size; of the last block, no more counts.
+    """
+    buffer = bytearray(_MAP.size + _MAP_ROOM * _EXTENT.size)
+    start = 0
+    while sys.platform == "linux" and start < size:
+        _MAP.pack_into(buffer, 0, start, size - start, 0, 0, _MAP_ROOM, 0)
+        try:
+            fcntl.ioctl(descriptor, _FIEMAP, buffer)
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+            return
+        count = _MAP.unpack_from(buffer)[3]
+        for number in range(count):
+            logical, place, length, flags = _EXTENT.unpack_from(buffer, _MAP.size + number * _EXTENT.size)
+            start = logical + length
+            if flags & _EXTENT_SHARED and logical < size:
+                yield place, min(length, size - logical)
+        if count == 0:
+            return
 
 
 def file_system(path: str) -> tuple[str, bool]:

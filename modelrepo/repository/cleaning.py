@@ -14,7 +14,7 @@ from modelrepo.core.refs import Version
 from modelrepo.core.retention import LEASED, UNDELETABLE
 from modelrepo.errors import ModelRepoError, SystemRefusedError, UnconfirmedError
 from modelrepo.fs import locks
-from modelrepo.repository import deleting, golden, planning, verifying
+from modelrepo.repository import deleting, golden, planning, sizing, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.border import border
 from modelrepo.repository.results import CleanupResult, Kept, Problem
@@ -38,11 +38,10 @@ def cleanup(layout: Layout, rules: dict[str, object], *, dry_run: bool, timeout:
     if dry_run:
         snapshot = reading.take(layout)
         proposal = planning.plan(snapshot, planning.retention(snapshot, rules))
-        freed = sum(snapshot.state.stored[version].size for version in proposal.going)
         return CleanupResult(
             removed=proposal.going,
             kept=proposal.kept(),
-            freed=freed,
+            freed=sizing.would_free(snapshot, proposal.going),
             dry_run=True,
             unseen=proposal.unseen,
             problems=tuple(verifying.foreign(snapshot)),
@@ -87,8 +86,9 @@ def _go(layout: Layout, version: Version, retention: Retention, timeout: float, 
         run.trouble.append(error)
         run.stayed[version] = Kept(version=version, reasons=(UNDELETABLE,))
         return
+    freed = sizing.freed(layout, [layout.trash / name for name in names], ())
     if deleting.empty_trash(layout, names, run.trouble):
-        run.freed += run.sizes[version]
+        run.freed += freed
     elif names:
         run.left.append(version)
 
@@ -99,7 +99,6 @@ class _Run:
 
     proposal: planning.Plan = field(default_factory=lambda: planning.Plan((), 0))
     removed: list[Version] = field(default_factory=list)
-    sizes: dict[Version, int] = field(default_factory=dict)
     stayed: dict[Version, Kept] = field(default_factory=dict)
     left: list[Version] = field(default_factory=list)
     freed: int = 0
@@ -152,7 +151,6 @@ def _remove(writer: Writer, version: Version, rules: Retention, run: _Run) -> li
         run.stayed[version] = Kept(version=version, reasons=(LEASED,), by=planning.leasers(directory))
         return []
     name = token(str(version))
-    run.sizes[version] = snapshot.state.stored[version].size
     with hold:
         try:
             deleting.to_trash(writer, snapshot, version, name, "cleanup")

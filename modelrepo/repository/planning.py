@@ -14,6 +14,7 @@ from modelrepo.errors import IntegrityError, RefusedError
 from modelrepo.fs import locks, machine
 from modelrepo.fs.inuse import in_use
 from modelrepo.fs.processes import named
+from modelrepo.repository import sizing
 from modelrepo.repository.results import Kept
 from modelrepo.repository.snapshot import Snapshot
 
@@ -153,12 +154,12 @@ def leasers(directory: Path) -> tuple[str, ...]:
 
 
 def would_free(snapshot: Snapshot) -> int:
-    """Bytes that a cleanup by the repository's own rules would free; 0 where it would refuse."""
+    """Bytes that a cleanup by the repository's own rules would free, if nobody held a version; 0 if it would refuse."""
     try:
-        going = plan(snapshot, retention(snapshot, {})).going
+        going = plan(snapshot, retention(snapshot, {}), only=frozenset()).going
     except (IntegrityError, RefusedError):
         return 0
-    return sum(snapshot.state.stored[version].size for version in going)
+    return sizing.would_free(snapshot, going)
 
 
 def require_consistent(snapshot: Snapshot) -> None:

@@ -16,22 +16,18 @@ from modelrepo import __version__
 from modelrepo.core import modes
 from modelrepo.core.annotations import About, Annotation
 from modelrepo.core.contents import FileEntry, content_digest
-from modelrepo.core.history import State
 from modelrepo.core.layout import MANIFEST, Layout
 from modelrepo.core.manifest import Manifest, Origin
-from modelrepo.core.refs import MAX_NUMBER, NumberRef, Version
-from modelrepo.errors import IntegrityError, ModelRepoError, RefusedError, UnconfirmedError, from_os, told
-from modelrepo.fs import copying, durable, look, machine, source
-from modelrepo.repository import golden, initializing, moving, origins, staging, verifying
+from modelrepo.core.refs import NumberRef, Version
+from modelrepo.errors import IntegrityError, ModelRepoError, UnconfirmedError, from_os, told
+from modelrepo.fs import copying, durable, machine, source
+from modelrepo.repository import golden, initializing, moving, numbering, origins, reusing, staging, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.border import border
 from modelrepo.repository.results import PushResult
 from modelrepo.repository.writing import Writer, check_file_system, lock_seconds, writing
 from modelrepo.savedmodel.runner import Inspector, default_memory
 from modelrepo.savedmodel.trial import Trial
-
-#: A foreign name this far above all others is refused, not followed.
-_GAP = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,7 @@ def push(layout: Layout, path: Path, options: Options, timeout: float | None) ->
         with writing(layout, timeout):
             pass  # recovery makes it again, or says why it cannot
     if options.number is None or Version(options.number) not in snapshot.present:  # that may have the same content
-        _next(layout, snapshot.state, options.number)
+        numbering.following(layout, snapshot.state, options.number)
     memory = options.load_memory if options.load_memory is not None else default_memory(listing.size)
     staging.require_room(layout.root, listing, snapshot)
     with (
@@ -112,13 +108,21 @@ def push(layout: Layout, path: Path, options: Options, timeout: float | None) ->
         kept, notes = golden.carried(inspector, options.golden, snapshot, copied, load=options.load)
         if options.load:
             inspector.warm()
-        files = copying.copy(listing, directory, snapshot.config.modes)
+        reuse = reusing.reuse_of(snapshot, listing)
+        files = copying.copy(listing, directory, snapshot.config.modes, reuse)
         staging.look_again(place, listing, options.links)
         if export is not None:
             export.require(files, place)
         trial = Trial(golden=kept.data if kept is not None else None, smoke=options.smoke)
         with staging.told_as(place, directory):
-            checked = staging.inspect(inspector, directory, load=options.load, allow=options.allow_ops, trial=trial)
+            checked = staging.inspect(
+                inspector,
+                directory,
+                load=options.load,
+                allow=options.allow_ops,
+                trial=trial,
+                linked=reuse.linked if reuse is not None else (),
+            )
         staged = _Staged(directory, name, listing, files, checked, export, kept, notes)
         result = _commit(layout, staged, place, options, timeout)
     if options.promotion is None:
@@ -131,7 +135,11 @@ def _commit(layout: Layout, staged: _Staged, place: Path, options: Options, time
     warnings = [*staged.notes, *staged.checked.warnings]
     sound: set[Version] = set()
     damaged: set[Version] = set()
-    guess = _next(layout, reading.take(layout).state, None) if options.number is None else Version(options.number)
+    guess = (
+        numbering.following(layout, reading.take(layout).state, None)
+        if options.number is None
+        else Version(options.number)
+    )
     manifest, raw = _write_manifest(staged, place, options, digest, guess)
     copying.sync_directories(staged.directory, staged.listing)
     while True:
@@ -149,58 +157,12 @@ def _commit(layout: Layout, staged: _Staged, place: Path, options: Options, time
             if same - sound - damaged:
                 continue  # somebody pushed the same content meanwhile: read it without the lock
             if same & sound:
-                return _push_again(writer, _meant(same & sound, options.number), staged, options, warnings)
-            version = _next(layout, writer.state, options.number)
+                return _push_again(writer, numbering.meant(same & sound, options.number), staged, options, warnings)
+            version = numbering.following(layout, writer.state, options.number)
             if version != manifest.version:
                 manifest, raw = _write_manifest(staged, place, options, digest, version)
                 durable.sync_directory(staged.directory)
             return _rename(writer, staged, manifest, raw, warnings)
-
-
-def _meant(same: set[Version], wanted: int | None) -> Version:
-    """Which of the versions with the same content a push means.
-
-    Raises:
-        RefusedError: It shall have a number that none of them has: hosts that agree on numbers would not agree.
-    """
-    if wanted is None or Version(wanted) in same:
-        return max(same) if wanted is None else Version(wanted)
-    raise RefusedError(
-        f"{max(same)} has this content already, so it is not stored as v{wanted}",
-        kind="content-elsewhere",
-        expected=f"content that is new, or that v{wanted} has",
-        got=f"the content of {', '.join(map(str, sorted(same)))}",
-        hint="--allow-duplicate stores it a second time",
-    )
-
-
-def _next(layout: Layout, state: State, wanted: int | None) -> Version:
-    """The next number, above every one in a record or a name; or the wanted one, if it is above them too.
-
-    Raises:
-        RefusedError: The wanted number is spent; or a foreign name claims one that is absurdly high: taking the next
-            would waste all between.
-    """
-    highest = max(0, *look.used_numbers(layout), state.highest)
-    if wanted is not None:
-        if wanted > highest:
-            return Version(wanted)
-        raise RefusedError(
-            f"v{wanted} cannot be used: numbers only go up, and none is used twice",
-            kind="number-spent",
-            expected=f"a number above {highest}",
-            got=wanted,
-            hint=f"push it as v{highest + 1}, or without --number",
-        )
-    if highest > state.highest + _GAP or highest >= MAX_NUMBER:
-        raise RefusedError(
-            f"the next version would be v{highest + 1}, because something has the name v{highest}",
-            kind="number-gap",
-            expected=f"names near v{state.highest}",
-            got=f"v{highest}",
-            hint=f"move v{highest} away, if it is not modelrepo's",
-        )
-    return Version(highest + 1)
 
 
 def _same(snapshot: reading.Snapshot, digest: str) -> set[Version]:

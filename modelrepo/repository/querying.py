@@ -12,7 +12,7 @@ from modelrepo.core.refs import NumberRef, Ref, Version
 from modelrepo.core.serving import model_name, server_config
 from modelrepo.errors import IntegrityError, ModelRepoError, NotFoundError, RequestError, told
 from modelrepo.fs.look import NO_FILE, read_file, room
-from modelrepo.repository import routing, verifying
+from modelrepo.repository import planning, routing, sizing, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import (
     Problem,
@@ -62,6 +62,7 @@ def _summary(snapshot: Snapshot, version: Version) -> VersionSummary:
         return VersionSummary(
             digest=stored.digest if stored else "",
             size=stored.size if stored else 0,
+            unshared=None,
             created_at=None,
             load=None,
             labels=None,
@@ -75,6 +76,7 @@ def _summary(snapshot: Snapshot, version: Version) -> VersionSummary:
     return VersionSummary(
         digest=manifest.digest,
         size=manifest.size,
+        unshared=None if state["removed_at"] else sizing.unshared(snapshot, version, manifest.size),
         created_at=manifest.created_at,
         load=manifest.load,
         labels=about.labels,
@@ -145,6 +147,7 @@ def status(layout: Layout) -> Status:
         rollback_to={channel: snapshot.below(channel) for channel in snapshot.channels},
         versions=len(snapshot.present),
         size=sum(facts.size for facts in stored),
+        frees=planning.would_free(snapshot),
         free=room(layout.root)[0],
         pinned=tuple(sorted(snapshot.state.pins)),
         problems=(*verifying.structure(snapshot, chain=False), *_damaged(snapshot)),

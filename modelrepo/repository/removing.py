@@ -9,7 +9,7 @@ from modelrepo.core.refs import NumberRef, Ref, Version
 from modelrepo.core.retention import needs
 from modelrepo.errors import ModelRepoError, RefusedError, UnconfirmedError
 from modelrepo.fs import locks
-from modelrepo.repository import deleting, planning
+from modelrepo.repository import deleting, planning, sizing
 from modelrepo.repository.border import border
 from modelrepo.repository.results import RemoveResult
 from modelrepo.repository.snapshot import Snapshot
@@ -36,7 +36,6 @@ def remove(layout: Layout, refs: Sequence[Ref], reason: str | None, timeout: flo
         if not versions:
             return RemoveResult(removed=tuple(removed), freed=0)
         unseen = _refuse_needed(snapshot, versions)
-        freed = sum(snapshot.state.stored[version].size for version in versions)
         for version in versions:
             try:
                 with border(f"remove {version}"):
@@ -48,6 +47,8 @@ def remove(layout: Layout, refs: Sequence[Ref], reason: str | None, timeout: flo
                 error.partial = RemoveResult(removed=tuple(gone), freed=0, unseen=unseen)
                 raise
             removed.append(version)
+    staying = [layout.version(version) for version in snapshot.present - set(versions)]
+    freed = sizing.freed(layout, [layout.trash / name for name in names], staying)
     trouble: list[ModelRepoError] = []
     left = set(names) - set(deleting.empty_trash(layout, names, trouble))
     result = RemoveResult(removed=tuple(removed), freed=0 if left else freed, unseen=unseen)

@@ -1,4 +1,4 @@
-"""`init --shared` and `init --allow-network-fs`: what a new repository's settings, modes and group are."""
+"""`init --shared`, `--dedup` and `--allow-network-fs`: what a new repository's settings, modes and group are."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ class Founding:
     Attributes:
         group: The number of the group whose members may write; None for its owner alone.
         network_fs: Whether it may lie on a file system that is not known to keep the promises.
+        dedup: How a push stores what is stored already; None for the default.
     """
 
     group: int | None = None
     network_fs: bool = False
+    dedup: str | None = None
 
     @property
     def text(self) -> str:
         """Its settings, as they are written."""
-        return config_text(shared=self.group is not None, network_fs=self.network_fs)
+        more = {} if self.dedup is None else {"dedup": self.dedup}
+        return config_text(shared=self.group is not None, network_fs=self.network_fs, **more)
 
     @property
     def config(self) -> Config:
@@ -49,6 +52,9 @@ class Founding:
             yield f"{layout.root} is shared with the group {machine.group_name(gid)}, and stays so"
         if self.network_fs and not config.storage.network_fs:
             yield f"{layout.config} says network_fs = false, and stays so; edit it where that should change"
+        if self.dedup not in {None, config.storage.dedup}:
+            now = f'dedup = "{config.storage.dedup}"'
+            yield f"{layout.config} says {now}, and stays so; edit it where that should change"
 
 
 #: The owner's alone, on a disk of this machine.

@@ -205,9 +205,23 @@ def told_as(place: Path, directory: Path) -> Iterator[None]:
 
 
 def inspect(
-    inspector: Inspector, directory: Path, *, load: bool, allow: Collection[str], trial: Trial = NOTHING
+    inspector: Inspector,
+    directory: Path,
+    *,
+    load: bool,
+    allow: Collection[str],
+    trial: Trial = NOTHING,
+    linked: Collection[str] = (),
 ) -> Checked:
     """Read and scan a staged model, and load and try it if asked: never one that the scan refuses.
+
+    Args:
+        inspector: The child process.
+        directory: The staged model.
+        load: Whether TensorFlow shall load it.
+        allow: Ops that the scan shall let in.
+        trial: What to ask it.
+        linked: Its files that have other names besides.
 
     Raises:
         SourceError: It does not parse.
@@ -235,9 +249,9 @@ def inspect(
         warnings.append("it has no signatures: nobody can call it by name")
     if not load:
         return Checked(report, None, allowed, tuple(warnings))
-    before = copying.stamps(directory)
+    before = copying.stamps(directory, linked)
     loaded = admitting.load(inspector, directory, report, allow, trial)
-    if copying.stamps(directory) != before:
+    if copying.stamps(directory, linked) != before:
         raise ModelError(
             "the model changed its own files while it was loaded",
             kind="model-writes",

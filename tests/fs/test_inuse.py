@@ -18,6 +18,8 @@ import pytest
 from modelrepo.core.refs import Version
 from modelrepo.fs.inuse import in_use
 
+from .mounting import made, mounted
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the scan reads /proc")
 
 WAYS = {
@@ -292,28 +294,8 @@ def overlay(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def btrfs(tmp_path: Path) -> Iterator[Path]:
     """A mounted btrfs, where `/proc/PID/maps` gives another device than `stat`."""
-    if not shutil.which("mkfs.btrfs"):
-        pytest.skip("needs mkfs.btrfs")
-    with (tmp_path / "image").open("wb") as image:
-        image.truncate(128 << 20)
-    (tmp_path / "merged").mkdir()
-    subprocess.run(["mkfs.btrfs", "-q", "image"], check=True, cwd=tmp_path)
-    with mounted("-o", "loop", "image", "merged", cwd=tmp_path) as merged:
-        yield merged
-
-
-@contextmanager
-def mounted(*words: str, cwd: Path) -> Iterator[Path]:
-    """Mount something at the place that is the last word, until the test is over."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount")
-    done = subprocess.run(["mount", *words], check=False, capture_output=True, text=True, cwd=cwd)
-    if done.returncode:
-        pytest.skip(f"cannot be mounted here: {done.stderr.strip()}")
-    try:
-        yield cwd / words[-1]
-    finally:
-        subprocess.run(["umount", "--lazy", words[-1]], check=True, cwd=cwd)
+    with made("btrfs", tmp_path, "merged") as top:
+        yield top
 
 
 @pytest.mark.parametrize("file_system", ["overlay", "btrfs"])

@@ -7,6 +7,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 from modelrepo.core.refs import LATEST, Version, parse_channel
 from modelrepo.core.values import check_labels, check_metrics, check_text
@@ -36,6 +37,7 @@ class Storing(Rooted):
         *,
         adopt: bool = False,
         shared: str | None = None,
+        dedup: Literal["reflink", "hardlink", "off"] | None = None,
         allow_network_fs: bool = False,
         progress: Progress | None = None,
     ) -> results.InitResult:
@@ -48,6 +50,8 @@ class Storing(Rooted):
                 and read first; then each version gets its manifest. No mode and no byte of a model changes. In a
                 repository: take over the `vN` that are foreign to it.
             shared: A group, by name or number, whose members may all write; None for the owner alone.
+            dedup: How a push stores what is stored already: `reflink`, a clone where the file system can, else a copy
+                (the default); `hardlink`, one more name for the same file; `off`, a copy.
             allow_network_fs: Let it lie on NFS, SMB, FUSE or an unknown file system, where less is promised.
             progress: Is told how many bytes of an adoption are read.
 
@@ -63,7 +67,7 @@ class Storing(Rooted):
 
         with border("make the repository"):
             group = None if shared is None else sharing.group_number(shared)
-            founding = sharing.Founding(group, allow_network_fs)
+            founding = sharing.Founding(group, allow_network_fs, dedup)
             if adopt:
                 return adopting.adopt(self._layout, self._timeout, founding, progress)
             return initializing.init(self._layout, self._timeout, founding)

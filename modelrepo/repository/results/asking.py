@@ -12,11 +12,29 @@ from modelrepo.repository.results.problems import Problem
 
 
 class VersionSummary(Value):
-    """One row of `list`."""
+    """One row of `list`.
+
+    Attributes:
+        version: Which one.
+        digest: Of its content.
+        size: Bytes of its files.
+        unshared: Of these, what no other file shares: so much its deletion alone would free. None where nobody can say.
+        created_at: When it was pushed.
+        channels: The channels that name it.
+        pinned: Whether it is kept for ever.
+        load: Whether TensorFlow has loaded it.
+        labels: Words, by key.
+        metrics: Numbers, by key.
+        message: What was said about it.
+        signatures: The names of its signatures.
+        problem: Why the rest is not known.
+        removed_at: When it was deleted.
+    """
 
     version: VersionField
     digest: str
     size: int
+    unshared: int | None
     created_at: Timestamp | None
     channels: tuple[str, ...]
     pinned: bool
@@ -91,6 +109,7 @@ class Status(Value):
         rollback_to: Where a rollback would lead, None where there is nothing.
         versions: How many there are.
         size: Bytes of their files.
+        frees: Bytes that a cleanup would free by the repository's own rules, if nobody held what goes.
         free: Free bytes on the file system.
         pinned: The pinned versions.
         problems: What should be looked at.
@@ -102,6 +121,7 @@ class Status(Value):
     rollback_to: dict[str, VersionField | None]
     versions: int
     size: int
+    frees: int
     free: int
     pinned: tuple[VersionField, ...]
     problems: tuple[Problem, ...]
