@@ -128,26 +128,28 @@ def push(
         "load_timeout": parse_duration(load_timeout),
         "load_memory": None if load_memory is None else parse_size(load_memory),
     }
-    outcome, error = attempt(
-        repository.push,
-        results.PushResult,
-        source,
-        message=message,
-        load=not no_load,
-        allow_ops=allow_op or (),
-        follow_links=follow_links,
-        links_into=links_into or [],
-        allow_duplicate=allow_duplicate,
-        promote=promote,
-        channel=channel or LATEST,
-        allow_breaking=allow_breaking,
-        reason=reason,
-        init=init_first,
-        number=number,
-        golden=golden,
-        smoke=smoke,
-        **arguments,
-    )
+    with bar("copying") as progress:
+        outcome, error = attempt(
+            repository.push,
+            results.PushResult,
+            source,
+            message=message,
+            load=not no_load,
+            allow_ops=allow_op or (),
+            follow_links=follow_links,
+            links_into=links_into or [],
+            allow_duplicate=allow_duplicate,
+            promote=promote,
+            channel=channel or LATEST,
+            allow_breaking=allow_breaking,
+            reason=reason,
+            init=init_first,
+            number=number,
+            golden=golden,
+            smoke=smoke,
+            progress=progress,
+            **arguments,
+        )
     return Answer(outcome, render.push(outcome, asked=promote), (str(outcome.version),), outcome.warnings, error)
 
 
@@ -158,7 +160,8 @@ def export(
     directory: Annotated[str, typer.Argument(metavar="DIR", help="The copy: missing, or an empty directory.")],
 ) -> Answer:
     """Copy a version out: verified, with its manifest. A push of the copy checks it, and records where it came from."""
-    result, error = attempt(run.repository().export, results.ExportResult, ref, directory)
+    with bar("copying") as progress:
+        result, error = attempt(run.repository().export, results.ExportResult, ref, directory, progress=progress)
     return Answer(result, render.export(result), (str(result.version),), result.warnings, error)
 
 
@@ -241,7 +244,14 @@ def cleanup(
     }
 
     def one(run: Run) -> Answer:
-        result, error = attempt(run.repository(lock_timeout).cleanup, results.CleanupResult, dry_run=dry_run, **rules)
+        with bar("deleting") as progress:
+            result, error = attempt(
+                run.repository(lock_timeout).cleanup,
+                results.CleanupResult,
+                dry_run=dry_run,
+                progress=progress,
+                **rules,
+            )
         notes = render.cleanup_notes(result) if result.removed and not dry_run else ()
         return Answer(result, render.cleanup(result), tuple(map(str, result.removed)), notes, error)
 

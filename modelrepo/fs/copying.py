@@ -16,7 +16,7 @@ from modelrepo.core.contents import FileEntry
 from modelrepo.core.modes import FILE, PRIVATE, Modes
 from modelrepo.errors import SourceError, SystemRefusedError
 from modelrepo.fs import durable, native
-from modelrepo.fs.digesting import CHUNK, STEP, digesting
+from modelrepo.fs.digesting import CHUNK, STEP, Seen, digesting, unseen
 from modelrepo.fs.look import walk
 from modelrepo.fs.reuse import Reuse
 from modelrepo.fs.source import Listing, SourceFile, identity
@@ -34,7 +34,11 @@ _CANNOT = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.EPER
 
 
 def copy(
-    listing: Listing, destination: Path, modes: Modes | None = PRIVATE, reuse: Reuse | None = None
+    listing: Listing,
+    destination: Path,
+    modes: Modes | None = PRIVATE,
+    reuse: Reuse | None = None,
+    seen: Seen = unseen,
 ) -> tuple[FileEntry, ...]:
     """Copy what was listed into an empty directory.
 
@@ -47,6 +51,7 @@ def copy(
         modes: Those of the repository that it is in. None leaves owner and modes to the system, as `cp` does: for a
             copy that lies outside a repository.
         reuse: How to use what is stored already; None to write every byte.
+        seen: Is told how many bytes more are copied, or shared.
 
     Raises:
         SourceError: A file is not what was listed any more.
@@ -57,7 +62,7 @@ def copy(
             above, _, name = directory.rpartition("/")
             mode = None if modes is None else modes.directory
             os.close(durable.make_directory_in(places.at(above), name, mode, inherit=modes is not None))
-        return _Copy(listing, destination, modes, watch, places, reuse).run()
+        return _Copy(listing, destination, modes, watch, places, reuse, seen).run()
 
 
 class _Places:
@@ -103,16 +108,25 @@ class _Copy:
         watch: The destination, open since before the first write.
         places: Its directories.
         reuse: How to use what is stored already.
+        seen: Is told how many bytes more are done.
     """
 
     def __init__(
-        self, listing: Listing, destination: Path, modes: Modes | None, watch: int, places: _Places, reuse: Reuse | None
+        self,
+        listing: Listing,
+        destination: Path,
+        modes: Modes | None,
+        watch: int,
+        places: _Places,
+        reuse: Reuse | None,
+        seen: Seen,
     ) -> None:
         self._listing = listing
         self._owned = modes is not None
         self._watch = watch
         self._places = places
         self._reuse = reuse
+        self._seen = seen
         self._together = (
             len(listing.files) > _MANY_FILES and native.file_system(str(destination))[0] in native.SYNCFS_FILE_SYSTEMS
         )
@@ -153,7 +167,7 @@ class _Copy:
         if self._reuse is None:
             return None
         above = self._places.at(file.path.rpartition("/")[0])
-        return self._reuse.link(file.path, file.size, source, above, self._pool)
+        return self._reuse.link(file.path, file.size, source, above, self._pool, self._seen)
 
     def _write(self, file: SourceFile, source: int) -> str:
         """A file of its own; begin its writing to the disk."""
@@ -163,10 +177,12 @@ class _Copy:
             durable.belong(target, self._places.at(file.path.rpartition("/")[0]))
         digest = None
         if self._reuse is not None:
-            digest = self._reuse.clone(file.path, file.size, source, target, self._pool)
+            digest = self._reuse.clone(file.path, file.size, source, target, self._pool, self._seen)
         if digest is None:
-            large = file.size > STEP
-            digest, size = _copy_large(source, target, file.size, self._pool) if large else _copy_rest(source, target)
+            if file.size > STEP:
+                digest, size = _copy_large(source, target, file.size, self._pool, self._seen)
+            else:
+                digest, size = _copy_rest(source, target, self._seen)
             if size != file.size:
                 raise changed(file.path)
         if self._owned:
@@ -208,7 +224,7 @@ def _opened(file: SourceFile) -> Iterator[int]:
         os.close(source)
 
 
-def _copy_rest(source: int, target: int) -> tuple[str, int]:
+def _copy_rest(source: int, target: int, seen: Seen) -> tuple[str, int]:
     """Copy a file from its beginning, by reading and writing; return the SHA-256 of what was written, and its size."""
     digest = hashlib.sha256()
     size = 0
@@ -217,10 +233,11 @@ def _copy_rest(source: int, target: int) -> tuple[str, int]:
         digest.update(view[:count])
         durable.write_all(target, view[:count], size)
         size += count
+        seen(count)
     return digest.hexdigest(), size
 
 
-def _copy_large(source: int, target: int, size: int, pool: Executor) -> tuple[str, int]:
+def _copy_large(source: int, target: int, size: int, pool: Executor, seen: Seen) -> tuple[str, int]:
     """Copy a large file inside the kernel, while another thread digests what has arrived in the target.
 
     What is digested is what was written; the source's bytes are read once.
@@ -234,9 +251,10 @@ def _copy_large(source: int, target: int, size: int, pool: Executor) -> tuple[st
             offset += count
             native.start_writeback(target)
             digest.arrived(offset)
+            seen(count)
         if offset:
             return digest.result(), offset
-    return _copy_rest(source, target)  # the file systems cannot do it
+    return _copy_rest(source, target, seen)  # the file systems cannot do it
 
 
 def _copy_range(source: int, target: int, offset: int) -> int:

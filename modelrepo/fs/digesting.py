@@ -6,7 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from queue import SimpleQueue
 
@@ -14,6 +14,13 @@ from queue import SimpleQueue
 CHUNK = 256 * 1024
 #: How much is worked on at a time, before the other thread is told of it.
 STEP = 8 * 1024 * 1024
+
+#: Is told how many bytes more are done; less than none where they were done in vain.
+Seen = Callable[[int], None]
+
+
+def unseen(_count: int) -> None:
+    """Nobody wants to know."""
 
 
 class Digest:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from modelrepo.fs import native
-from modelrepo.fs.digesting import CHUNK, STEP, digesting
+from modelrepo.fs.digesting import CHUNK, STEP, Seen, digesting
 from modelrepo.fs.look import open_regular
 
 #: Below this, a copy costs less than the looking.
@@ -55,7 +55,7 @@ class Reuse:
     stored: Callable[[str, int], Iterable[Stored]]
     linked: set[str] = field(default_factory=set)
 
-    def clone(self, path: str, size: int, source: int, target: int, pool: Executor) -> str | None:
+    def clone(self, path: str, size: int, source: int, target: int, pool: Executor, seen: Seen) -> str | None:
         """Let an empty file share a stored file's blocks, if those hold the source's bytes.
 
         What is compared and digested is what the target holds then.
@@ -66,6 +66,7 @@ class Reuse:
             source: What it shall hold, open.
             target: The empty file, open for reading and writing.
             pool: For one thread.
+            seen: Is told how many bytes more are shared.
 
         Returns:
             The SHA-256 in hex; None where nothing could be shared: the file is empty then.
@@ -77,13 +78,13 @@ class Reuse:
                 if not native.clone(stored, target):
                     self.stored = _nothing
                     return None
-                digest = _alike(source, target, size, pool)
+                digest = _alike(source, target, size, pool, seen)
                 if digest is not None and f"sha256:{digest}" == candidate.digest:
                     return digest
                 os.ftruncate(target, 0)
         return None
 
-    def link(self, path: str, size: int, source: int, above: int, pool: Executor) -> str | None:
+    def link(self, path: str, size: int, source: int, above: int, pool: Executor, seen: Seen) -> str | None:
         """Give a stored file one more name, if it holds the source's bytes.
 
         Args:
@@ -92,6 +93,7 @@ class Reuse:
             source: What it shall hold, open.
             above: The directory for the name, open.
             pool: For one thread.
+            seen: Is told how many bytes more are shared.
 
         Returns:
             The SHA-256 in hex; None where there was nothing to share, and no name was made.
@@ -103,7 +105,7 @@ class Reuse:
                 before = os.fstat(stored)
                 if before.st_mode & _WRITABLE:
                     continue  # somebody may write to it
-                digest = _alike(source, stored, size, pool)
+                digest = _alike(source, stored, size, pool, seen)
                 if digest is None or f"sha256:{digest}" != candidate.digest:
                     continue
                 if _named(stored, candidate.place, before, path.rpartition("/")[2], above):
@@ -141,24 +143,34 @@ def _begin_alike(source: int, stored: int, size: int) -> bool:
         return False
 
 
-def _alike(source: int, stored: int, size: int, pool: Executor) -> str | None:
+def _alike(source: int, stored: int, size: int, pool: Executor, seen: Seen) -> str | None:
     """The SHA-256 of what two files of one size both hold; None where they differ, or cannot be read."""
-    ours, theirs = bytearray(CHUNK), bytearray(CHUNK)
     offset = 0
     try:
         with digesting(stored, pool) as digest:
-            while offset < size:
-                step = min(offset + STEP, size)
-                while offset < step:
-                    count = os.preadv(source, [ours], offset)
-                    # Whole buffers are compared, in one call: behind a short read both hold what they held before.
-                    if count == 0 or os.preadv(stored, [theirs], offset) != count or ours != theirs:
-                        return None
-                    offset += count
+            while offset < size and (count := _compare(source, stored, offset, min(STEP, size - offset))):
+                offset += count
                 digest.arrived(offset)
-            return digest.result() if offset == size else None
-    except OSError:
-        return None
+                seen(count)
+            if offset == size:
+                return digest.result()
+    except OSError:  # whose trouble it is shows where the source is copied
+        pass
+    seen(-offset)
+    return None
+
+
+def _compare(source: int, stored: int, start: int, size: int) -> int:
+    """How many bytes both hold from an offset on: so many as were asked for, or none where they differ."""
+    ours, theirs = bytearray(CHUNK), bytearray(CHUNK)
+    offset = start
+    while offset < start + size:
+        count = os.preadv(source, [ours], offset)
+        # Whole buffers are compared, in one call: behind a short read both hold what they held before.
+        if count == 0 or os.preadv(stored, [theirs], offset) != count or ours != theirs:
+            return 0
+        offset += count
+    return offset - start
 
 
 def _named(stored: int, place: Path, before: os.stat_result, name: str, above: int) -> bool:

@@ -17,11 +17,19 @@ from modelrepo.fs import locks
 from modelrepo.repository import deleting, golden, planning, sizing, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.border import border
+from modelrepo.repository.progress import Counter, Progress
 from modelrepo.repository.results import CleanupResult, Kept, Problem
 from modelrepo.repository.writing import LOCK_SECONDS, Writer, lock_seconds, token, writing
 
 
-def cleanup(layout: Layout, rules: dict[str, object], *, dry_run: bool, timeout: float | None) -> CleanupResult:
+def cleanup(
+    layout: Layout,
+    rules: dict[str, object],
+    *,
+    dry_run: bool,
+    timeout: float | None,
+    progress: Progress | None = None,
+) -> CleanupResult:
     """Delete what retention lets go.
 
     Args:
@@ -29,6 +37,7 @@ def cleanup(layout: Layout, rules: dict[str, object], *, dry_run: bool, timeout:
         rules: Retention's fields that differ from the settings.
         dry_run: Only say what would be done.
         timeout: Seconds to wait for the lock; None for the environment's, else none.
+        progress: Is told how many bytes of the versions that go are deleted.
 
     Raises:
         IntegrityError: The repository is inconsistent; nothing was deleted.
@@ -56,12 +65,16 @@ def cleanup(layout: Layout, rules: dict[str, object], *, dry_run: bool, timeout:
         run.problems = tuple(verifying.foreign(snapshot))
     run.leftovers = len(deleting.empty_trash(layout, rubbish, run.trouble))
     # Looking at all files and processes takes time, and needs no lock: each version is decided about again.
-    run.proposal = planning.plan(reading.take(layout), retention)
+    snapshot = reading.take(layout)
+    run.proposal = planning.plan(snapshot, retention)
+    sizes = {version: snapshot.state.stored[version].size for version in run.proposal.going}
+    counter = Counter(sum(sizes.values()), progress)
     try:
         with border("clean up"):
             for version in run.proposal.going:
                 # The first lock was asked for politely; what was begun is waited for.
                 _go(layout, version, retention, max(first, LOCK_SECONDS), run)
+                counter.add(sizes[version])
             _sweep(layout, max(first, LOCK_SECONDS), run)
     except ModelRepoError as error:
         error.partial = run.result()

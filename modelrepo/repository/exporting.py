@@ -28,6 +28,7 @@ from modelrepo.errors import (
 from modelrepo.fs import copying, deletion, durable, locks, source
 from modelrepo.repository import golden, leasing, staging
 from modelrepo.repository import snapshot as reading
+from modelrepo.repository.progress import Counter, Progress
 from modelrepo.repository.results import ExportResult
 from modelrepo.repository.snapshot import Snapshot
 from modelrepo.repository.writing import token
@@ -36,13 +37,14 @@ _NAMED = 5
 _PREFIX = "modelrepo-export"
 
 
-def export(layout: Layout, ref: Ref, path: Path) -> ExportResult:
+def export(layout: Layout, ref: Ref, path: Path, progress: Progress | None = None) -> ExportResult:
     """Copy a version out.
 
     Args:
         layout: Where.
         ref: Which version.
         path: The goal: missing, or an empty directory; the directory above it exists.
+        progress: Is told how many bytes are copied.
 
     Raises:
         NotFoundError: There is no such version, or no directory to make the goal in.
@@ -58,7 +60,7 @@ def export(layout: Layout, ref: Ref, path: Path) -> ExportResult:
         result = ExportResult(version=lease.version, path=str(place), files=len(manifest.files), size=manifest.size)
         with _beside(place) as copy, _golden(snapshot, manifest, place, copy) as (requests, warnings):
             result = result.model_copy(update={"golden": requests, "warnings": warnings})
-            files = copying.copy(listing, copy, None)
+            files = copying.copy(listing, copy, None, seen=Counter(manifest.size, progress).add)
             _compare(lease.version, manifest, files)
             durable.write_new(copy / MANIFEST, raw, None)
             copying.sync_directories(copy, listing)

@@ -24,6 +24,7 @@ from modelrepo.fs import copying, durable, machine, source
 from modelrepo.repository import golden, initializing, moving, numbering, origins, reusing, staging, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.border import border
+from modelrepo.repository.progress import Counter, Progress
 from modelrepo.repository.results import PushResult
 from modelrepo.repository.writing import Writer, check_file_system, lock_seconds, writing
 from modelrepo.savedmodel.runner import Inspector, default_memory
@@ -81,7 +82,9 @@ class _Staged:
     notes: tuple[str, ...]
 
 
-def push(layout: Layout, path: Path, options: Options, timeout: float | None) -> PushResult:
+def push(
+    layout: Layout, path: Path, options: Options, timeout: float | None, progress: Progress | None = None
+) -> PushResult:
     """Take in a SavedModel."""
     lock_seconds(timeout)  # what cannot be understood is said before the work, not after
     place = staging.locate(layout, path)
@@ -109,7 +112,7 @@ def push(layout: Layout, path: Path, options: Options, timeout: float | None) ->
         if options.load:
             inspector.warm()
         reuse = reusing.reuse_of(snapshot, listing)
-        files = copying.copy(listing, directory, snapshot.config.modes, reuse)
+        files = copying.copy(listing, directory, snapshot.config.modes, reuse, seen=Counter(listing.size, progress).add)
         staging.look_again(place, listing, options.links)
         if export is not None:
             export.require(files, place)

@@ -94,6 +94,7 @@ class Storing(Rooted):
         number: int | None = None,
         golden: str | os.PathLike[str] | None = None,
         smoke: bool = False,
+        progress: Progress | None = None,
     ) -> results.PushResult:
         """Take in a SavedModel as the next version.
 
@@ -121,6 +122,7 @@ class Storing(Rooted):
             golden: A file of requests and right answers, JSON or `.npz` (docs/golden.md): run behind the load, kept
                 with the version. Of an export, the file beside it where this is None.
             smoke: Call every signature with zeros or empty strings; what comes must be finite.
+            progress: Is told how many bytes are copied.
 
         Returns:
             The version that has the content; `created` is False where it was there before.
@@ -161,9 +163,11 @@ class Storing(Rooted):
             if golden is not None:
                 data = requests.read_requests(Path(place(golden, "the golden file")))
                 options = dataclasses.replace(options, golden=data)
-            return pushing.push(self._layout, Path(place(source, "the source")), options, self._timeout)
+            return pushing.push(self._layout, Path(place(source, "the source")), options, self._timeout, progress)
 
-    def export(self, ref: str | Version, path: str | os.PathLike[str]) -> results.ExportResult:
+    def export(
+        self, ref: str | Version, path: str | os.PathLike[str], *, progress: Progress | None = None
+    ) -> results.ExportResult:
         """Copy a version out of the repository: verified, synced, there by one rename, with its manifest.
 
         A push of the copy, here or on another host, checks it against the manifest and records where it came from.
@@ -171,6 +175,7 @@ class Storing(Rooted):
         Args:
             ref: Which version.
             path: The goal: missing, or an empty directory; the directory above it exists.
+            progress: Is told how many bytes are copied.
 
         Raises:
             RefusedError: Something is there already.
@@ -179,7 +184,7 @@ class Storing(Rooted):
         from modelrepo.repository import exporting
 
         with border("export"):
-            return exporting.export(self._layout, parsed(ref), Path(place(path, "the goal")))
+            return exporting.export(self._layout, parsed(ref), Path(place(path, "the goal")), progress)
 
     def verify(
         self, refs: Sequence[str | Version] = (), *, quick: bool = False, repair: bool = False
@@ -210,6 +215,7 @@ class Storing(Rooted):
         min_age: timedelta | None = None,
         grace: timedelta | None = None,
         dry_run: bool = False,
+        progress: Progress | None = None,
     ) -> results.CleanupResult:
         """Delete the versions that retention lets go, and what crashed commands left behind.
 
@@ -219,6 +225,7 @@ class Storing(Rooted):
             min_age: Keep what is younger.
             grace: Keep what a channel left less than this ago.
             dry_run: Only say what would go.
+            progress: Is told how many bytes of the versions that go are deleted.
 
         Raises:
             IntegrityError: The repository is inconsistent; nothing was deleted.
@@ -231,7 +238,7 @@ class Storing(Rooted):
         given = {"keep_last": keep_last, "keep_rollback": keep_rollback, "min_age": min_age, "grace": grace}
         rules: dict[str, object] = {name: value for name, value in given.items() if value is not None}
         with border("clean up"):
-            return cleaning.cleanup(self._layout, rules, dry_run=dry_run, timeout=self._timeout)
+            return cleaning.cleanup(self._layout, rules, dry_run=dry_run, timeout=self._timeout, progress=progress)
 
     def remove(self, refs: Sequence[str | Version], *, reason: str | None = None) -> results.RemoveResult:
         """Delete versions now, past retention's ages and counts: all of them, or none where one may not go.
