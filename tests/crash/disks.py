@@ -65,6 +65,14 @@ def missing(name: str) -> str | None:
             return f"{name} cannot be mounted here: {error.stderr.decode(errors='replace')[:200]}"
 
 
+def _text(path: Path) -> str:
+    """What a small file of the system says; nothing where there is none."""
+    try:
+        return path.read_text().rstrip("\n")
+    except OSError:
+        return ""
+
+
 def _do(*words: object) -> None:
     subprocess.run([*map(str, words)], check=True, capture_output=True)
 
@@ -123,14 +131,21 @@ class Disk:
         _do("mount", "-t", self.kind.name, "-o", self.kind.options, self.image, self.top)
 
     def _unmount(self) -> None:
-        """Unmount it, and be sure that it is: a file system that somebody holds open would be what is mounted again."""
-        end = time.monotonic() + 20
+        """Unmount it, and be sure that it is: a file system that somebody holds open would be what is mounted again.
+
+        Whoever has a namespace of mounts of his own, such as a test that runs beside this, may have this one in it: the
+        loop device goes with the last.
+        """
+        end = time.monotonic() + 60
+        held = Path(f"/sys/block/{self._device()}/loop/backing_file")
         while self._device() is not None:
             done = subprocess.run(["umount", self.top], check=False, capture_output=True)
             if done.returncode != 0 and time.monotonic() > end:
                 raise TimeoutError(f"{self.top} stays busy: {done.stderr.decode(errors='replace')}")
             if done.returncode != 0:
                 time.sleep(0.05)
+        while _text(held) == str(self.image) and time.monotonic() < end:
+            time.sleep(0.02)
 
     def remount(self) -> None:
         """Unmount and mount again: what is read then comes from the disk."""
