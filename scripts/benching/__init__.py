@@ -1,0 +1,1 @@
+"""What `scripts/bench` measures with, what it measures, and how it tells it."""
