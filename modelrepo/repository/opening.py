@@ -15,7 +15,8 @@ from modelrepo.errors import IntegrityError, NoRepositoryError
 from modelrepo.fs.journal import read_journal
 from modelrepo.fs.look import NO_FILE, kind_at, read_file
 
-_CONFIG_LIMIT = 1024 * 1024
+#: Many times what `init` writes. `tomllib` needs time by the square of a key's length: a megabyte holds readers up.
+_CONFIG_LIMIT = 16 * 1024
 
 
 def open_config(layout: Layout) -> Config:

@@ -35,10 +35,11 @@ CONFIGS = {
     'format = 1\n[retention]\nmin_age = "1 day"\n': "config-damaged",
     'format = 1\n[gates]\nbreaking = "maybe"\n': "config-damaged",
     "format = 1\n\x00": "config-damaged",
+    "format = 1\n[" + "a." * 100_000 + "a]\n": "config-damaged",
 }
 
 
-@pytest.mark.parametrize("text", CONFIGS)
+@pytest.mark.parametrize("text", CONFIGS, ids=range(len(CONFIGS)))
 def test_settings_that_cannot_be_used_are_5_for_everybody(filled: Repository, layout: Layout, text: str) -> None:
     layout.config.write_text(text)
     for call in (filled.status, filled.list, lambda: filled.path("v1"), lambda: filled.promote("v1"), filled.cleanup):
@@ -83,19 +84,18 @@ def put(kind: str, path: Path) -> None:
         path.rename(path.with_name("moved"))
     else:
         path.unlink()
-    {
-        "link": lambda: path.symlink_to("moved"),
-        "link to itself": lambda: path.symlink_to(path.name),
-        "pipe": lambda: os.mkfifo(path),
-        "file": lambda: path.write_text("x"),
-        "directory": path.mkdir,
-    }[kind]()
+    if kind.startswith("link"):
+        path.symlink_to("moved" if kind == "link" else path.name)
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        path.write_text("x")
 
 
 @pytest.mark.parametrize("kind", ["link", "link to itself", "pipe", "file"])
-def test_state_that_is_no_directory_of_its_own_is_5_for_everybody(
-    filled: Repository, layout: Layout, kind: str
-) -> None:
+def test_state_that_is_no_directory_of_its_own_is_5_for_all(filled: Repository, layout: Layout, kind: str) -> None:
     put(kind, layout.state)
     adopt = partial(filled.init, adopt=True)
     for call in (filled.status, filled.verify, lambda: filled.pin("v1"), filled.cleanup, filled.init, adopt):
@@ -137,7 +137,7 @@ def test_a_lock_that_is_no_file_stops_who_writes_and_is_named_to_who_reads(
 @pytest.mark.parametrize("adopt", [False, True])
 @pytest.mark.parametrize("kind", ["link to itself", "pipe", "directory"])
 def test_a_journal_that_is_no_file_is_5_where_settings_are_gone(
-    filled: Repository, layout: Layout, kind: str, adopt: bool
+    filled: Repository, layout: Layout, kind: str, *, adopt: bool
 ) -> None:
     layout.config.unlink()
     put(kind, layout.journal)
