@@ -89,7 +89,7 @@ def require_model(place: Path, argument: str, version: Version | None = None) ->
     """
     if version is not None:
         if not any(kind_at(place / name) == "file" for name in source.MODEL_FILES):
-            raise _damaged(version, "its model is gone, or no file")
+            raise _damaged(version, f"none of {', '.join(source.MODEL_FILES)} is a file there")
         return
     if not place.exists():
         raise SourceError(f"{argument} does not exist", kind="source-missing", expected="a SavedModel directory")

@@ -107,7 +107,7 @@ def manifest_of(snapshot: Snapshot, version: Version) -> tuple[Manifest, bytes]:
         raise IntegrityError(
             f"{path} is not a manifest: {error.strerror}", kind="manifest-damaged", hint="move it away"
         ) from error
-    return parse_manifest(raw, str(path)), raw
+    return parse_manifest(raw, str(path), version), raw
 
 
 def show(layout: Layout, ref: Ref) -> VersionDetails:
