@@ -76,8 +76,10 @@ def bind(path: Path) -> None:
 
 
 def _sparse(path: Path, size: int) -> None:
+    mode = path.stat().st_mode
     path.chmod(0o600)
     os.truncate(path, size)
+    path.chmod(mode)
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -187,7 +189,10 @@ FILES: Mapping[str, Mapping[str, str]] = {
     ".modelrepo/removed/v1.json": {
         _OTHER: "5 show-removed", "missing": "3 show-removed", UNREADABLE: "8 show-removed",
     },
-    golden_name(): {_OTHER: "5 verify repair"},
+    golden_name(): {
+        _OTHER: "5 verify repair",
+        **dict.fromkeys(("an empty directory", "a directory that holds something"), "5 verify repair golden-push"),
+    },
     "v3/manifest.json": {
         _OTHER: "5 diff status verify repair",
         UNREADABLE: "8 diff promote cleanup, 5 status verify repair",

@@ -199,6 +199,7 @@ _SAYABLE: Mapping[str, tuple[str, str]] = {
     "no files": ("5 verify repair", ""),
     "a format that is a truth": ("", ""),
     "a label with a line break": ("", ""),
+    "a message of ten megabytes": ("", ""),
     "a mark before it": ("", ""),
     "UTF-16": ("", ""),
     "20 MB of blanks": ("", ""),

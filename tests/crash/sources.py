@@ -47,6 +47,11 @@ def _edit(path: Path) -> None:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
+def _grow(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more\n" * 50_000)
+
+
 def _by_another_name(path: Path) -> None:
     with (path.parents[2] / "name").open("r+b") as file:
         file.write(b"THE FILE")
@@ -56,7 +61,7 @@ def _by_another_name(path: Path) -> None:
 CHANGES: Mapping[str, Callable[[Path], object]] = {
     "edited": _edit,
     "edited by its other name": _by_another_name,
-    "grown": lambda path: path.open("ab").write(b"more\n" * 50_000) and None,
+    "grown": _grow,
     "cut": lambda path: os.truncate(path, 100),
     "emptied": lambda path: os.truncate(path, 0),
     "gone": lambda path: path.unlink(missing_ok=True),
@@ -249,5 +254,6 @@ def trials(generator: random.Random) -> Iterator[Trial]:
 
 
 def sample(generator: random.Random) -> list[Trial]:
-    """Each change once."""
-    return [changed(what, generator.randint(1, points())) for what in CHANGES]
+    """Each change once, and some names."""
+    names = [*generator.sample(list(NAMES), 3), generator.choice(list(TWINS))]
+    return [*map(named, names), *(changed(what, generator.randint(1, points())) for what in CHANGES)]

@@ -9,14 +9,14 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from . import clocks, journals, matrix, sources
 from .matrix import everything
-from .runner import runner
+from .runner import Ran, runner
 from .samples import EVERYTHING, chance
 from .scene import COMMANDS, READING, STATE, WRITING, set_up
 from .trials import Trial
@@ -33,7 +33,7 @@ def place() -> Iterator[Path]:
         yield Path(text).resolve()
 
 
-def run(place: Path, trials: list[Trial]) -> None:
+def do(place: Path, trials: list[Trial]) -> None:
     """Do trials one after the other, each in an empty directory."""
     assert trials
     for trial in trials:
@@ -52,20 +52,20 @@ def test_there_are_hundreds_of_hostile_inputs_and_each_kind_of_damage_is_in_the_
 
 
 def test_a_command_on_a_damaged_repository_works_or_says_what_is_wrong_and_loses_nothing(place: Path) -> None:
-    run(place, list(matrix.trials(chance())) if EVERYTHING else matrix.sample(chance(), MOST))
+    do(place, list(matrix.trials(chance())) if EVERYTHING else matrix.sample(chance(), MOST))
 
 
 def test_a_journal_that_somebody_changed_is_named_and_one_that_was_torn_is_mended(place: Path) -> None:
-    run(place, list(journals.trials(chance())) if EVERYTHING else journals.sample(chance()))
+    do(place, list(journals.trials(chance())) if EVERYTHING else journals.sample(chance()))
 
 
 def test_a_clock_that_jumps_reorders_no_history_and_deletes_nothing_young(place: Path) -> None:
-    run(place, list(clocks.trials(chance())) if EVERYTHING else clocks.sample(chance()))
+    do(place, list(clocks.trials(chance())) if EVERYTHING else clocks.sample(chance()))
 
 
 @pytest.mark.usefixtures("traceable")
 def test_a_source_that_changes_while_it_is_read_is_taken_whole_or_refused(place: Path) -> None:
-    run(place, list(sources.trials(chance())) if EVERYTHING else sources.sample(chance()))
+    do(place, list(sources.trials(chance())) if EVERYTHING else sources.sample(chance()))
 
 
 def test_a_lock_that_somebody_holds_stops_who_writes_and_nobody_else(place: Path) -> None:
@@ -102,3 +102,25 @@ def test_the_same_content_pushed_onto_a_rotten_copy_is_stored_anew(place: Path) 
     assert (ran.code, ran.document["version"], ran.document["created"]) == (0, "v7", True)
     assert (root / "v7" / "note.txt").read_text() == "two"
     assert "v2 has the same content, but is damaged" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        (".modelrepo: a link to the same elsewhere", "path"),
+        (".modelrepo/lock: a pipe", "rollback"),
+        (".modelrepo/journal.jsonl: a pipe", "history"),
+        (".modelrepo/trash: a link to itself", "push"),
+        ("settings: nested tables", "status"),
+    ],
+)
+def test_the_real_command_line_ends_as_its_fork_does(
+    place: Path, run: Callable[..., Ran], name: str, command: str
+) -> None:
+    damage = next(damage for damage in everything() if damage.name == name)
+    root = set_up(place)
+    damage.do(root)
+    done = run("-r", "ranker", *COMMANDS[command], cwd=place)
+    assert {done.code} == damage.allowed(command) == {5}
+    assert os.path.basename(damage.thing) in done.err
+    assert "  next: " in done.err
