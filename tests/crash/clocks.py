@@ -6,14 +6,11 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from modelrepo.core.moment import Moment
-from modelrepo.fs import machine
-
 from .invariants import check_tree
+from .runner import runner
 from .scene import set_up
 from .trials import Tally, Trial
 
@@ -22,20 +19,8 @@ _DECADE = 10 * 365 * 86_400
 _YEARS = {"ten years back": -_DECADE, "right": 0, "ten years on": _DECADE}
 
 
-def skew(seconds: float) -> None:
-    """Set the wall clock of this process forward (back, where negative); the clock that never jumps goes on."""
-    right = machine.now
-
-    def now() -> Moment:
-        moment = right()
-        return Moment(moment.time + timedelta(seconds=seconds), moment.boot, moment.uptime)
-
-    vars(machine)["now"] = now
-
-
 def jumps(*years: str) -> Trial:
     """Move a channel, push and clean up, the clock set anew before each: four times."""
-    from .runner import runner  # which sets the clock of its children by this module
 
     def run(place: Path) -> Tally:
         root = set_up(place)

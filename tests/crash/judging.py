@@ -107,8 +107,8 @@ def _require_told(damage: Damage, name: str, ran: Ran) -> None:
         for problem in ran.document.get("findings", ran.document.get("problems", ()))
     ]
     error = ran.error
-    if error["kind"] == "version-lost":  # of a journal that ends too early: it says nothing wrong
-        thing = "v"
+    if thing == "journal.jsonl" and error["kind"] in {"version-lost", "channel-dangling"}:
+        thing = "v"  # it ends too early, and says nothing wrong: what it does not know of is named
     assert thing in " ".join([error["message"], *error["items"], *found]), f"nothing names {thing}: {ran.out}"
     assert error["hint"] or found, f"nothing says what to do: {ran.out}"
 

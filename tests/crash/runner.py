@@ -1,8 +1,7 @@
-"""Runs commands of modelrepo as an ordinary user, each in a fork of a process that has imported the program already.
+"""Runs commands of modelrepo, each in a fork of a process that has imported the program already, and in bounded time.
 
 The server gets one message and three descriptors (standard input, output, error) for a command, and answers with how
-it ended. Where root runs the tests, the commands give up its rights: nothing is unreadable for root. Those that start
-an interpreter of their own keep them where an ordinary user cannot reach that interpreter.
+it ended. Where root runs the tests, the commands give up its right to pass over modes: else nothing were unreadable.
 """
 
 from __future__ import annotations
@@ -21,9 +20,13 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from modelrepo.core.moment import Moment
+from modelrepo.fs import machine
 
 from .server import import_everything
 
@@ -133,8 +136,11 @@ def _serve() -> None:
         request = json.loads(message)
         pid = os.fork()
         if pid == 0:
-            door.close()
-            _become(request, streams)
+            try:
+                door.close()
+                _become(request, streams)
+            finally:
+                os._exit(70)  # never back into the loop
         for descriptor in streams:
             os.close(descriptor)
         door.send(str(_ended(pid, request["seconds"])).encode())
@@ -165,10 +171,7 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
     kept = {name: os.environ[name] for name in ("PYTHONPATH", "PYDANTIC_DISABLE_PLUGINS") if name in os.environ}
     os.environ.clear()
     os.environ.update({"PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1", "MODELREPO_LOCK_TIMEOUT": "1", **kept})
-    if request["skew"]:
-        from .clocks import skew
-
-        skew(request["skew"])
+    _set_clock(timedelta(seconds=request["skew"]))
     sys.argv = ["modelrepo", *request["words"]]
     code: object = 70
     try:
@@ -181,6 +184,17 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code if isinstance(code, int) else 0)
+
+
+def _set_clock(skew: timedelta) -> None:
+    """Set the wall clock forward as this process sees it, and nobody else; the clock that never jumps goes on."""
+    right = machine.now
+
+    def now() -> Moment:
+        moment = right()
+        return Moment(moment.time + skew, moment.boot, moment.uptime)
+
+    vars(machine)["now"] = now
 
 
 if __name__ == "__main__":
