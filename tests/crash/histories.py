@@ -179,8 +179,14 @@ def damages() -> list[Damage]:
     """All of it."""
     do = {what: _sealed(change) for what, change in {**UNREADABLE, **ABSURD}.items()}
     do |= {what: _made(make) for what, make in BYTES.items()}
-    thing = ".modelrepo/journal.jsonl"
+    readable = {*ABSURD, "another's history"}  # what these say, not the journal, is what a message names
     return [
-        Damage(f"journal: {what}", f"journal: {what}", thing, harm, ends(_ENDS.get(what, "")))
+        Damage(
+            f"journal: {what}",
+            f"journal: {what}",
+            "" if what in readable else ".modelrepo/journal.jsonl",
+            harm,
+            ends(_ENDS.get(what, "")),
+        )
         for what, harm in do.items()
     ]
