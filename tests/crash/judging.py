@@ -14,6 +14,7 @@ from .scene import DELETING, STATE, channels, entries, versions
 #: Codes whose message names what is damaged, and says what to do next.
 _TOLD = {5, 7, 8, 10, 125}
 _OWN_FAILURE, _NO_REPOSITORY = 125, 10
+_JOURNAL = ".modelrepo/journal.jsonl"
 
 
 @dataclass(frozen=True)
@@ -96,21 +97,22 @@ def unchanged(place: Path, before: Before) -> None:
 
 
 def _require_told(damage: Damage, name: str, ran: Ran) -> None:
-    """A failure names the thing, and says what to do."""
-    thing = "ranker" if ran.code == _NO_REPOSITORY else os.path.basename(damage.thing)
+    """A failure names the thing, or the version that it is of, and says what to do."""
+    if ran.code == _NO_REPOSITORY:
+        things = ["ranker"]
+    else:
+        things = [os.path.basename(damage.thing), *(["v3"] if damage.thing.startswith("v3/") else [])]
     if name == "exec":
-        assert thing in ran.err, f"the message does not name {thing}: {ran.err}"
-        assert "next: " in ran.err, f"nothing says what to do: {ran.err}"
-        return
-    found = [
-        problem["path"] + problem["detail"]
-        for problem in ran.document.get("findings", ran.document.get("problems", ()))
-    ]
-    error = ran.error
-    if thing == "journal.jsonl" and error["kind"] in {"version-lost", "channel-dangling"}:
-        thing = "v"  # it ends too early, and says nothing wrong: what it does not know of is named
-    assert thing in " ".join([error["message"], *error["items"], *found]), f"nothing names {thing}: {ran.out}"
-    assert error["hint"] or found, f"nothing says what to do: {ran.out}"
+        text, way_on = ran.err, "next: " in ran.err
+    else:
+        answer, error = ran.document, ran.error
+        if damage.thing == _JOURNAL and error["kind"] in {"version-lost", "channel-dangling"}:
+            things = ["v"]  # it ends too early, and says nothing wrong: what it does not know of is named
+        found = [each["path"] + each["detail"] for each in answer.get("findings", answer.get("problems", ()))]
+        text = " ".join([error["message"], str(error["got"]), *error["items"], *found])
+        way_on = bool(error["hint"] or found)
+    assert any(thing in text for thing in things), f"nothing names {things}: {ran.out}{ran.err}"
+    assert way_on, f"nothing says what to do: {ran.out}{ran.err}"
 
 
 def _journal(root: Path) -> bytes | None:
