@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from .samples import EVERYTHING, chance
 from .scene import COMMANDS, READING, STATE, WRITING, set_up
 from .trials import Trial
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the commands are watched as Linux offers it")
 #: How many things each kind of damage is done to, in the sample.
 MOST = 2
 
