@@ -20,7 +20,7 @@ from modelrepo.fs import durable, look, machine
 from modelrepo.repository import initializing, repairing
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.border import border
-from modelrepo.repository.opening import open_journal, require_state
+from modelrepo.repository.opening import open_journal, require_directory
 from modelrepo.repository.progress import Progress
 from modelrepo.repository.results import InitResult
 from modelrepo.repository.sharing import Founding
@@ -37,7 +37,7 @@ def adopt(layout: Layout, timeout: float | None, founding: Founding, progress: P
         RefusedError: Something stands in the way; nothing was changed.
         UnconfirmedError: It is adopted, and something after that is unfinished.
     """
-    require_state(layout)
+    require_directory(layout.state)
     if os.path.lexists(layout.config):
         return _later(layout, timeout, founding, progress)
     if not layout.root.is_dir() or not set(os.listdir(layout.root)) - SYSTEM_ENTRIES - {STATE}:

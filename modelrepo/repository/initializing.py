@@ -19,7 +19,7 @@ from modelrepo.errors import IntegrityError, RefusedError, UnconfirmedError, tol
 from modelrepo.fs import ballast, durable, machine
 from modelrepo.fs.locks import WriterLock
 from modelrepo.fs.look import kind_at
-from modelrepo.repository.opening import open_config, open_journal, require_state
+from modelrepo.repository.opening import open_config, open_journal, require_directory
 from modelrepo.repository.results import InitResult
 from modelrepo.repository.sharing import ALONE, Founding, require_member
 from modelrepo.repository.writing import check_file_system, lock_seconds, own_directories, token
@@ -41,7 +41,7 @@ def init(layout: Layout, timeout: float | None, founding: Founding = ALONE) -> I
         SystemRefusedError: The file system, or a group that this user is not in.
         UnconfirmedError: It is made, but perhaps not yet on the disk.
     """
-    require_state(layout)
+    require_directory(layout.state)
     if os.path.lexists(layout.config):
         return whole(layout, founding)
     refuse_place(layout)

@@ -26,7 +26,7 @@ def open_config(layout: Layout) -> Config:
         NoRepositoryError: There is none.
         IntegrityError: Its settings cannot be used, or it is half deleted.
     """
-    require_state(layout)
+    require_directory(layout.state)
     try:
         data = read_file(layout.config, _CONFIG_LIMIT)
     except (FileNotFoundError, NotADirectoryError):
@@ -75,14 +75,14 @@ def replaced(layout: Layout, *besides: Path) -> Iterator[tuple[Path, str]]:
             yield path, kind
 
 
-def require_state(layout: Layout) -> None:
-    """Refuse to read settings and history by a link, from elsewhere, or where they cannot be.
+def require_directory(path: Path) -> None:
+    """Refuse to read what is modelrepo's own by a link, from elsewhere, or where it cannot be; it may be missing.
 
     Raises:
-        IntegrityError: Something that is no directory has the name of modelrepo's own.
+        IntegrityError: Something that is no directory has its name.
     """
-    if (kind := kind_at(layout.state) or "directory") != "directory":
-        raise _not_own(layout.state, kind)
+    if (kind := kind_at(path) or "directory") != "directory":
+        raise _not_own(path, kind)
 
 
 def require_own(layout: Layout, *besides: Path) -> None:

@@ -143,3 +143,11 @@ def test_a_journal_that_is_no_file_is_5_where_settings_are_gone(
     put(kind, layout.journal)
     with pytest.raises(IntegrityError):
         filled.init(adopt=adopt)
+
+
+def test_the_manifest_of_a_removed_version_is_read_by_no_link(filled: Repository, layout: Layout) -> None:
+    filled.remove(["v1"])
+    put("link", layout.removed)
+    with pytest.raises(IntegrityError) as caught:
+        filled.show("v1")
+    assert caught.value.kind == "directory-replaced"
