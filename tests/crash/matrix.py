@@ -72,7 +72,7 @@ def trials(generator: random.Random) -> Iterator[Trial]:
 
 
 def sample(generator: random.Random, most: int) -> list[Trial]:
-    """Each kind of damage at least once, whatever it is done to, each with a command that reads and one that writes.
+    """Each kind of damage at least once, whatever it is done to, each with one command.
 
     Args:
         generator: Chooses.
@@ -83,4 +83,4 @@ def sample(generator: random.Random, most: int) -> list[Trial]:
     for _, group in kinds:
         found = list(group)
         chosen += generator.sample(found, min(most, len(found)))
-    return [trial(damage, (generator.choice(READING), generator.choice(WRITING))) for damage in chosen]
+    return [trial(damage, (generator.choice(list(COMMANDS)),)) for damage in chosen]

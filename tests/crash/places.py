@@ -257,5 +257,6 @@ def damages() -> list[Damage]:
     for where, thing, harms, usual in groups:
         for what, do in harms.items():
             text = _BROKEN if harms is VIEWS and what not in _ENDS else _ENDS.get(what, usual)
-            found.append(Damage(f"{where}: {what}", f"{where}: {what}", thing, do, ends(text)))
+            harmed = "v2" if what == "a rollback target gone" else thing
+            found.append(Damage(f"{where}: {what}", f"{where}: {what}", harmed, do, ends(text)))
     return found
