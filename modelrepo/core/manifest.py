@@ -11,6 +11,7 @@ from modelrepo.core.contents import FileEntry, content_digest, is_safe_path
 from modelrepo.core.findings import Finding
 from modelrepo.core.formats import FORMAT, first_problem, newer_format
 from modelrepo.core.layout import MANIFEST
+from modelrepo.core.refs import Version
 from modelrepo.core.signatures import Signature
 from modelrepo.core.values import Actor, Timestamp, Value, VersionField
 from modelrepo.errors import IntegrityError
@@ -146,15 +147,16 @@ class Manifest(Value):
         return text.encode() + b"\n"
 
 
-def parse_manifest(data: bytes, where: str) -> Manifest:
+def parse_manifest(data: bytes, where: str, version: Version | None = None) -> Manifest:
     """Read a manifest.
 
     Args:
         data: The raw bytes.
         where: Its path, for messages.
+        version: Whose it must be; None for anybody's.
 
     Raises:
-        IntegrityError: It is not a manifest, contradicts itself, or is of a newer format.
+        IntegrityError: It is not a manifest, contradicts itself, is another's, or of a newer format.
     """
     try:
         fields = json.loads(data, object_pairs_hook=_no_duplicates)
@@ -165,11 +167,20 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
     if isinstance(fields, dict) and isinstance(number := fields.get("format"), int) and number > FORMAT:
         raise newer_format(where, number)
     try:
-        return Manifest.model_validate(fields)
+        manifest = Manifest.model_validate(fields)
     except ValidationError as error:
         raise IntegrityError(
             f"{where} is not a manifest: {first_problem(error)}", kind="manifest-damaged", hint="run `modelrepo verify`"
         ) from error
+    if version is not None and manifest.version != version:
+        raise IntegrityError(
+            f"{where} is of another version",
+            kind="manifest-damaged",
+            expected=version,
+            got=manifest.version,
+            hint="run `modelrepo verify`",
+        )
+    return manifest
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Self
 
 from modelrepo.core.modes import PRIVATE
 from modelrepo.errors import BusyError, IntegrityError
-from modelrepo.fs import durable
+from modelrepo.fs import durable, look
 from modelrepo.fs.processes import lock_holders, named
 
 #: How a message names a holder of whom the system does not say who it is: one in another PID namespace, say.
@@ -67,9 +67,11 @@ class WriterLock:
 
         Raises:
             BusyError: Somebody else holds it; the message names who.
+            IntegrityError: Something that is no file has its name.
         """
         from filelock import FileLock, Timeout
 
+        _require_file(path)
         held = cls(path)
         lock = FileLock(
             path,
@@ -99,6 +101,19 @@ class WriterLock:
             # What was done is done. `FileLock` tries once more when nobody names it; with the process it ends anyway.
             with contextlib.suppress(OSError):
                 lock.release()
+
+
+def _require_file(path: Path) -> None:
+    """Refuse what is no file under the lock's name: a lock of a pipe, or of something elsewhere, keeps nobody out."""
+    kind = look.kind_at(path)
+    if kind not in {None, "file"}:
+        raise IntegrityError(
+            f"{path} is not a file",
+            kind="lock-replaced",
+            expected="a file",
+            got=f"a {kind}",
+            hint="move it away: the next writing command makes the lock anew; nothing was changed",
+        )
 
 
 class Hold:

@@ -15,7 +15,7 @@ from modelrepo.core.refs import Version, is_channel
 
 _CHUNK = 256 * 1024
 #: What `read_file` says of something that is no file to be read. All else (`EIO`, `EMFILE`, …) is the system's trouble.
-NO_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ELOOP, errno.EFBIG, errno.EISDIR, errno.ENXIO})
+NO_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ELOOP, errno.EFBIG, errno.EISDIR})
 
 
 def open_regular(path: Path | str) -> int:
@@ -24,11 +24,20 @@ def open_regular(path: Path | str) -> int:
     Raises:
         OSError: It is missing, a link, a pipe or anything else (`EINVAL`), or may not be read.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # a socket, or a device without a driver
+            raise
+        raise _irregular(path) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
+        raise _irregular(path)
     return descriptor
+
+
+def _irregular(path: Path | str) -> OSError:
+    return OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 def read_file(path: Path, limit: int) -> bytes:
@@ -203,7 +212,7 @@ def read_view(layout: Layout, name: str) -> View | None:
 def read_views(layout: Layout) -> dict[str, View]:
     """Look at all entries of `serving/`, by name."""
     try:
-        names = sorted(os.listdir(layout.serving))
+        names = sorted(os.listdir(layout.serving)) if kind_at(layout.serving) == "directory" else []
     except (FileNotFoundError, NotADirectoryError):
         return {}
     views = {name: read_view(layout, name) for name in names}
@@ -221,7 +230,7 @@ class Found:
 
 
 def walk(directory: Path) -> Iterator[Found]:
-    """Everything below a directory, without following links: `file`, `directory`, `link` or `special`."""
+    """Everything below a directory, without following links; `kind_of` names the kinds."""
     stack = [("", str(directory))]
     while stack:
         prefix, path = stack.pop()
@@ -235,21 +244,35 @@ def walk(directory: Path) -> Iterator[Found]:
 
 
 def mode_of(path: Path) -> int | None:
-    """A file's or directory's permissions; None where there is none, or a link."""
+    """A file's or directory's permissions; None where there is none, or something else."""
     try:
-        status = os.stat(path, follow_symlinks=False)
+        mode = os.stat(path, follow_symlinks=False).st_mode
     except OSError:
         return None
-    return None if stat.S_ISLNK(status.st_mode) else stat.S_IMODE(status.st_mode)
+    return stat.S_IMODE(mode) if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else None
+
+
+#: What a mode may describe, in words.
+_KINDS = (
+    (stat.S_ISREG, "file"),
+    (stat.S_ISDIR, "directory"),
+    (stat.S_ISLNK, "link"),
+    (stat.S_ISFIFO, "pipe"),
+    (stat.S_ISSOCK, "socket"),
+)
 
 
 def kind_of(mode: int) -> str:
     """Name the kind of thing that a mode describes."""
-    if stat.S_ISREG(mode):
-        return "file"
-    if stat.S_ISDIR(mode):
-        return "directory"
-    return "link" if stat.S_ISLNK(mode) else "special"
+    return next((word for test, word in _KINDS if test(mode)), "device")
+
+
+def kind_at(path: Path) -> str | None:
+    """What has a name, a link not followed; None where nothing has it."""
+    try:
+        return kind_of(os.stat(path, follow_symlinks=False).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def used_numbers(layout: Layout) -> list[int]:
@@ -260,13 +283,19 @@ def used_numbers(layout: Layout) -> list[int]:
 
 def gone_numbers(layout: Layout) -> list[int]:
     """The numbers that removed manifests and the trash show to be spent by versions that are gone."""
-    names: list[str] = []
-    for directory in (layout.removed, layout.trash):
-        try:
-            names += [name.partition(".")[0].partition("-")[0] for name in os.listdir(directory)]
-        except (FileNotFoundError, PermissionError):
-            continue
-    return [version.number for version in map(Version.from_name, names) if version is not None]
+    names = [*names_in(layout.removed), *names_in(layout.trash)]
+    versions = (Version.from_name(name.partition(".")[0].partition("-")[0]) for name in names)
+    return [version.number for version in versions if version is not None]
+
+
+def names_in(directory: Path) -> list[str]:
+    """The names in a directory of modelrepo's own; none where it is none, a link included, or nobody may look."""
+    if kind_at(directory) != "directory":
+        return []
+    try:
+        return sorted(os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []
 
 
 def device(path: Path) -> int:

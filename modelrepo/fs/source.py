@@ -16,6 +16,7 @@ from pathlib import Path
 from modelrepo.core.contents import MAX_FILES, MAX_LEVELS, name_problem
 from modelrepo.core.layout import MANIFEST, STATE
 from modelrepo.errors import SourceError
+from modelrepo.fs.look import kind_of
 
 #: TensorFlow looks for one of these at the top (tensorflow/python/saved_model/loader_impl.py).
 MODEL_FILES = {"saved_model.pb": "pb", "saved_model.pbtxt": "pbtxt", "saved_model.cpb": "cpb"}
@@ -23,7 +24,6 @@ _NAMED = 5
 _NAMED_CHARACTERS = 60
 #: The version's digest could not be checked with sha256sum.
 _STANDARD_INPUT = "-"
-_KINDS = ((stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"), (stat.S_ISBLK, "device"), (stat.S_ISCHR, "device"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +130,7 @@ class _Scan:
         if stat.S_ISREG(status.st_mode):
             self.files.append(SourceFile(path, real, identity(status)))
         elif not stat.S_ISDIR(status.st_mode):
-            kind = next((word for test, word in _KINDS if test(status.st_mode)), "special file")
-            self.problems.append(f"{path!a} is a {kind}")
+            self.problems.append(f"{path!a} is a {kind_of(status.st_mode)}")
         elif (status.st_dev, status.st_ino) in above:
             self.problems.append(f"{path!a} leads back into itself")
         else:

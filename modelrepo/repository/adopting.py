@@ -17,10 +17,10 @@ from modelrepo.core.records import Chain
 from modelrepo.core.refs import Version
 from modelrepo.errors import BusyError, IntegrityError, ModelRepoError, UnconfirmedError, told
 from modelrepo.fs import durable, look, machine
-from modelrepo.fs.journal import read_journal
 from modelrepo.repository import initializing, repairing
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.border import border
+from modelrepo.repository.opening import open_journal, require_directory
 from modelrepo.repository.progress import Progress
 from modelrepo.repository.results import InitResult
 from modelrepo.repository.sharing import Founding
@@ -37,6 +37,7 @@ def adopt(layout: Layout, timeout: float | None, founding: Founding, progress: P
         RefusedError: Something stands in the way; nothing was changed.
         UnconfirmedError: It is adopted, and something after that is unfinished.
     """
+    require_directory(layout.state)
     if os.path.lexists(layout.config):
         return _later(layout, timeout, founding, progress)
     if not layout.root.is_dir() or not set(os.listdir(layout.root)) - SYSTEM_ENTRIES - {STATE}:
@@ -114,10 +115,9 @@ def _refuse_other_history(layout: Layout) -> None:
     Raises:
         IntegrityError: It is the latter: what it says besides would be lost.
     """
-    try:
-        parsed = read_journal(layout.journal)
-    except FileNotFoundError:
+    if look.kind_at(layout.journal) is None:
         return
+    parsed = open_journal(layout)
     if not initializing.is_of_adoption(parsed):
         raise IntegrityError(
             f"{layout.config} is gone, but {layout.journal} holds a history",

@@ -124,8 +124,10 @@ def _reports(sides: list[_Side]) -> list[Report | None]:
 def _report(inspector: Inspector, side: _Side) -> Report | None:
     if side.place is None:
         return None
+    if side.version is not None:
+        inspecting.require_model(side.place, str(side.version), side.version)
     try:
-        return inspector.read(side.place)
+        return inspecting.read(inspector, side.place, side.version)
     except ModelError as error:
         if error.kind != "tensorflow-missing" or side.signatures is None:
             raise

@@ -21,7 +21,8 @@ from modelrepo.core.manifest import Golden, Manifest
 from modelrepo.core.refs import Version
 from modelrepo.errors import IntegrityError, ModelRepoError, RequestError, from_os
 from modelrepo.fs import ballast, durable
-from modelrepo.fs.look import read_file
+from modelrepo.fs.look import kind_at, names_in, read_file
+from modelrepo.repository import opening
 from modelrepo.repository.results import Problem
 from modelrepo.repository.snapshot import Snapshot
 from modelrepo.repository.writing import Writer
@@ -116,6 +117,11 @@ def store(writer: Writer, kept: Kept) -> None:
     """Keep a golden file, synced; nothing happens where the same is kept already."""
     layout = writer.layout
     path = layout.golden_file(kept.facts.digest, kept.facts.format)
+    opening.require_own(layout, layout.golden)
+    if kind_at(path) == "directory":  # all else is replaced
+        raise IntegrityError(
+            f"{path} is a directory, not golden requests", kind="golden-damaged", hint="move it away, and push again"
+        )
 
     def write() -> None:
         durable.make_directory(layout.golden, writer.modes.directory)
@@ -189,10 +195,7 @@ def problems(snapshot: Snapshot, version: Version, manifest: Manifest, *, quick:
 
 def files(layout: Layout) -> list[Path]:
     """All golden files; none where one may not look, or where a link leads elsewhere."""
-    try:
-        return [] if layout.golden.is_symlink() else sorted(filter(layout.is_golden, layout.golden.iterdir()))
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return []
+    return [path for name in names_in(layout.golden) if layout.is_golden(path := layout.golden / name)]
 
 
 def sweep(writer: Writer, trouble: list[ModelRepoError]) -> None:

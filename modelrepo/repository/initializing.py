@@ -17,9 +17,9 @@ from modelrepo.core.records import Chain, Parsed
 from modelrepo.core.refs import Version
 from modelrepo.errors import IntegrityError, RefusedError, UnconfirmedError, told
 from modelrepo.fs import ballast, durable, machine
-from modelrepo.fs.journal import read_journal
 from modelrepo.fs.locks import WriterLock
-from modelrepo.repository.opening import open_config
+from modelrepo.fs.look import kind_at
+from modelrepo.repository.opening import open_config, open_journal, require_directory
 from modelrepo.repository.results import InitResult
 from modelrepo.repository.sharing import ALONE, Founding, require_member
 from modelrepo.repository.writing import check_file_system, lock_seconds, own_directories, token
@@ -41,6 +41,7 @@ def init(layout: Layout, timeout: float | None, founding: Founding = ALONE) -> I
         SystemRefusedError: The file system, or a group that this user is not in.
         UnconfirmedError: It is made, but perhaps not yet on the disk.
     """
+    require_directory(layout.state)
     if os.path.lexists(layout.config):
         return whole(layout, founding)
     refuse_place(layout)
@@ -141,10 +142,9 @@ def numeric_loop(layout: Layout) -> str:
 
 def _refuse_history(layout: Layout) -> None:
     """A journal with more than its first line belonged to a repository that lost its settings."""
-    try:
-        parsed = read_journal(layout.journal)
-    except FileNotFoundError:
+    if kind_at(layout.journal) is None:
         return
+    parsed = open_journal(layout)
     if is_of_adoption(parsed) and len(parsed.lines) > 1:
         raise IntegrityError(
             f"an adoption of {layout.root} was interrupted, or runs now",

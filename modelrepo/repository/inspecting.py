@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelrepo.core.layout import Layout
-from modelrepo.core.refs import looks_like_path, parse_ref
-from modelrepo.errors import ModelRepoError, SourceError
+from modelrepo.core.refs import Version, looks_like_path, parse_ref
+from modelrepo.errors import IntegrityError, ModelRepoError, SourceError
 from modelrepo.fs import source
+from modelrepo.fs.look import kind_at
 from modelrepo.repository import admitting, golden
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import Inspection
+from modelrepo.savedmodel.report import Report
 from modelrepo.savedmodel.runner import LOAD_SECONDS, Inspector, default_memory
 from modelrepo.savedmodel.trial import Trial
 
@@ -46,10 +48,10 @@ def inspect(layout: Layout, argument: str, load: Limits | None) -> Inspection:
             manifest = snapshot.manifest(version)
             requests = golden.load(snapshot, manifest)
             allow = allow.union(manifest.allowed_ops)
-    require_model(place, argument)
+    require_model(place, argument, version)
     memory = load.memory if load is not None and load.memory is not None else default_memory(_size(place))
     with Inspector(memory=memory, seconds=load.seconds if load is not None else LOAD_SECONDS) as inspector:
-        report = inspector.read(place)
+        report = read(inspector, place, version)
         graph = report.served
         found = Inspection(
             path=str(place),
@@ -73,12 +75,22 @@ def inspect(layout: Layout, argument: str, load: Limits | None) -> Inspection:
     return found.model_copy(update=done)
 
 
-def require_model(place: Path, argument: str) -> None:
+def require_model(place: Path, argument: str, version: Version | None = None) -> None:
     """Refuse what is no directory with a SavedModel.
+
+    Args:
+        place: Where.
+        argument: How somebody named it.
+        version: Which version it is, if it is one: that follows no links.
 
     Raises:
         SourceError: It is missing, or something else.
+        IntegrityError: It is a version, and damaged.
     """
+    if version is not None:
+        if not any(kind_at(place / name) == "file" for name in source.MODEL_FILES):
+            raise _damaged(version, f"none of {', '.join(source.MODEL_FILES)} is a file there")
+        return
     if not place.exists():
         raise SourceError(f"{argument} does not exist", kind="source-missing", expected="a SavedModel directory")
     if not place.is_dir() or not any((place / name).is_file() for name in source.MODEL_FILES):
@@ -87,6 +99,26 @@ def require_model(place: Path, argument: str) -> None:
             kind="not-a-savedmodel",
             expected="a directory with one of " + ", ".join(source.MODEL_FILES),
         )
+
+
+def read(inspector: Inspector, place: Path, version: Version | None) -> Report:
+    """Read a model in the child process.
+
+    Raises:
+        SourceError: It is none.
+        IntegrityError: It is a version, which was one when it was taken in.
+    """
+    try:
+        return inspector.read(place)
+    except SourceError as error:
+        if version is None:
+            raise
+        raise _damaged(version, error.message) from error
+
+
+def _damaged(version: Version, what: str) -> IntegrityError:
+    hint = f"`modelrepo verify {version}` says all; push the model again"
+    return IntegrityError(f"{version} is damaged: {what}", kind="version-damaged", hint=hint)
 
 
 def _size(place: Path) -> int:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from pathlib import Path
 
 from modelrepo.core.config import Config, parse_config
 from modelrepo.core.layout import STATE, Layout
+from modelrepo.core.modes import PRIVATE
 from modelrepo.core.records import Damage, Parsed
 from modelrepo.core.refs import Version
 from modelrepo.errors import IntegrityError, NoRepositoryError
 from modelrepo.fs.journal import read_journal
-from modelrepo.fs.look import NO_FILE, read_file
+from modelrepo.fs.look import NO_FILE, kind_at, read_file
 
-_CONFIG_LIMIT = 1024 * 1024
+#: Many times what `init` writes. `tomllib` needs time by the square of a key's length: a megabyte holds readers up.
+_CONFIG_LIMIT = 16 * 1024
 
 
 def open_config(layout: Layout) -> Config:
@@ -22,6 +26,7 @@ def open_config(layout: Layout) -> Config:
         NoRepositoryError: There is none.
         IntegrityError: Its settings cannot be used, or it is half deleted.
     """
+    require_directory(layout.state)
     try:
         data = read_file(layout.config, _CONFIG_LIMIT)
     except (FileNotFoundError, NotADirectoryError):
@@ -55,6 +60,52 @@ def _no_repository(layout: Layout) -> IntegrityError | NoRepositoryError:
         expected=f"a directory with {STATE}/",
         got="no such directory" if not layout.root.exists() else "a directory without it",
         hint=f"`modelrepo --repo {layout.root} {makes}; --repo or MODELREPO_REPO names another",
+    )
+
+
+def replaced(layout: Layout, *besides: Path) -> Iterator[tuple[Path, str]]:
+    """Modelrepo's own directories in whose place something else is, a link above all, and what.
+
+    Args:
+        layout: Where.
+        besides: More directories that may be missing, but nothing else.
+    """
+    for path in (*(path for path, _ in layout.own_directories(PRIVATE)), *besides):
+        if (kind := kind_at(path) or "directory") != "directory":
+            yield path, kind
+
+
+def require_directory(path: Path) -> None:
+    """Refuse to read what is modelrepo's own by a link, from elsewhere, or where it cannot be; it may be missing.
+
+    Raises:
+        IntegrityError: Something that is no directory has its name.
+    """
+    if (kind := kind_at(path) or "directory") != "directory":
+        raise _not_own(path, kind)
+
+
+def require_own(layout: Layout, *besides: Path) -> None:
+    """Refuse to write where a directory of modelrepo's own is something else: what is done there is done elsewhere.
+
+    Args:
+        layout: Where.
+        besides: More directories that may be missing, but nothing else.
+
+    Raises:
+        IntegrityError: One is.
+    """
+    for path, kind in replaced(layout, *besides):
+        raise _not_own(path, kind)
+
+
+def _not_own(path: Path, kind: str) -> IntegrityError:
+    return IntegrityError(
+        f"{path} is not a directory of its own",
+        kind="directory-replaced",
+        expected="a directory",
+        got=f"a {kind}",
+        hint="put a real directory in its place; nothing was changed",
     )
 
 

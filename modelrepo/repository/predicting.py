@@ -10,7 +10,7 @@ from typing import Any
 from modelrepo.core.layout import Layout
 from modelrepo.core.refs import Ref
 from modelrepo.errors import RequestError
-from modelrepo.repository import admitting, golden, leasing
+from modelrepo.repository import admitting, golden, inspecting, leasing
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.inspecting import Limits
 from modelrepo.repository.results import Prediction
@@ -37,7 +37,8 @@ def predict(layout: Layout, ref: Ref, data: bytes, signature: str | None, limits
         manifest = reading.take(layout).manifest(lease.version)
         memory = limits.memory if limits.memory is not None else default_memory(manifest.size)
         with Inspector(memory=memory, seconds=limits.seconds) as inspector:
-            report = inspector.read(lease.path)
+            inspecting.require_model(lease.path, str(lease.version), lease.version)
+            report = inspecting.read(inspector, lease.path, lease.version)
             trial = Trial(inputs=data, signature=signature)
             loaded = admitting.load(inspector, lease.path, report, limits.allow.union(manifest.allowed_ops), trial)
     return Prediction(version=lease.version, signature=loaded.signature or "", outputs=loaded.outputs or {})

@@ -12,7 +12,7 @@ from modelrepo.core.refs import NumberRef, Ref, Version
 from modelrepo.core.serving import model_name, server_config
 from modelrepo.errors import IntegrityError, ModelRepoError, NotFoundError, RequestError, told
 from modelrepo.fs.look import NO_FILE, read_file, room
-from modelrepo.repository import planning, routing, sizing, verifying
+from modelrepo.repository import opening, planning, routing, sizing, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import (
     Problem,
@@ -92,11 +92,12 @@ def manifest_of(snapshot: Snapshot, version: Version) -> tuple[Manifest, bytes]:
 
     Raises:
         NotFoundError: It was deleted, and its manifest was not kept.
-        IntegrityError: It is not what was pushed.
+        IntegrityError: It is not what was pushed, or lies elsewhere.
     """
     if version not in snapshot.state.removed:
         return snapshot.read_manifest(version)
     path = snapshot.layout.removed_manifest(version)
+    opening.require_directory(path.parent)
     try:
         raw = read_file(path, MAX_MANIFEST_BYTES)
     except FileNotFoundError:
@@ -107,7 +108,7 @@ def manifest_of(snapshot: Snapshot, version: Version) -> tuple[Manifest, bytes]:
         raise IntegrityError(
             f"{path} is not a manifest: {error.strerror}", kind="manifest-damaged", hint="move it away"
         ) from error
-    return parse_manifest(raw, str(path)), raw
+    return parse_manifest(raw, str(path), version), raw
 
 
 def show(layout: Layout, ref: Ref) -> VersionDetails:

@@ -70,7 +70,7 @@ def _modes(snapshot: Snapshot) -> Iterator[Problem]:
     wrong = list(verifying.state_modes(snapshot))
     for version in sorted(snapshot.present):
         directory = layout.version(version)
-        with contextlib.suppress(IntegrityError):
+        with contextlib.suppress(IntegrityError, PermissionError):  # `verify` names what nobody may read
             known = {entry.path for entry in snapshot.manifest(version).files}
             top = Found("", 0, mode_of(directory) or 0, "directory")
             for problem, there in verifying.wrong_modes(snapshot, version, (top, *walk(directory))):

@@ -136,15 +136,7 @@ class Snapshot:
             IntegrityError: It is missing, damaged, of another version, or not the one that was pushed.
         """
         data = self.manifest_bytes(version)
-        manifest = parse_manifest(data, str(self.layout.manifest(version)))
-        if manifest.version != version:
-            raise IntegrityError(
-                f"{self.layout.manifest(version)} is of another version",
-                kind="manifest-damaged",
-                expected=version,
-                got=manifest.version,
-            )
-        return manifest, data
+        return parse_manifest(data, str(self.layout.manifest(version)), version), data
 
     def manifest_bytes(self, version: Version) -> bytes:
         """The raw bytes of a version's manifest, checked against the journal.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,9 +12,9 @@ from modelrepo.core.modes import FILE, is_fs_group
 from modelrepo.core.records import chain_damage
 from modelrepo.core.refs import Ref, Version
 from modelrepo.errors import BusyError, IntegrityError, from_os
-from modelrepo.fs import locks
+from modelrepo.fs import locks, look
 from modelrepo.fs.look import Found, file_digest, mode_of, walk
-from modelrepo.repository import golden, leasing
+from modelrepo.repository import golden, leasing, opening
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import Problem, VerifyResult
 from modelrepo.repository.snapshot import Snapshot
@@ -280,9 +279,15 @@ def _own_files(snapshot: Snapshot) -> Iterator[Problem]:
     """Modelrepo's own directories and files: there, and writable for those who should, and nobody else."""
     layout = snapshot.layout
     for path, _ in layout.own_directories(snapshot.config.modes):
-        if not path.exists():
+        if look.kind_at(path) is None:
             detail = "it is gone; the next writing command makes it again"
             yield Problem(kind="directory-missing", path=str(path.relative_to(layout.root)), detail=detail)
+    for path, kind in opening.replaced(layout, layout.ballast, layout.golden):
+        detail = f"it is a {kind}, not a directory of modelrepo's own"
+        yield Problem(kind="directory-replaced", path=str(path.relative_to(layout.root)), detail=detail)
+    if (kind := look.kind_at(layout.lock) or "file") != "file":
+        detail = f"it is a {kind}, not a file: nobody can write until it is moved away"
+        yield Problem(kind="lock-replaced", path=str(layout.lock.relative_to(layout.root)), detail=detail)
     for problem, _, _ in state_modes(snapshot):
         yield problem
 
@@ -301,10 +306,10 @@ def state_modes(snapshot: Snapshot) -> Iterator[tuple[Problem, Path, int]]:
     files = ((layout.config, modes.state), (layout.journal, modes.state), (layout.lock, modes.lock))
     kept = ((path, FILE) for path in golden.files(layout))
     for path, right in (*directories, *files, *kept):
-        mode = mode_of(path)
-        if mode is not None:
+        mode, directory = mode_of(path), (path, right) in directories
+        if mode is not None and path.is_dir() == directory:  # else something is wrong with it that no mode mends
             name = str(path.relative_to(layout.root))
-            problem = _wrong_mode(snapshot, name, mode, right, directory=(path, right) in directories)
+            problem = _wrong_mode(snapshot, name, mode, right, directory=directory)
             if problem is not None:
                 yield problem, path, right
 
@@ -312,11 +317,7 @@ def state_modes(snapshot: Snapshot) -> Iterator[tuple[Problem, Path, int]]:
 def _leftovers(layout: Layout) -> Iterator[Problem]:
     """What crashed commands left in staging and trash: not held by anybody."""
     for directory in (layout.staging, layout.trash):
-        try:
-            names = sorted(os.listdir(directory))
-        except (PermissionError, FileNotFoundError):
-            continue  # readers may not look; `verify` of the owner does
-        for name in names:
+        for name in look.names_in(directory):  # readers may not look; `verify` of the owner does
             yield Problem(
                 kind="leftover",
                 path=f"{STATE}/{directory.name}/{name}",

@@ -180,22 +180,14 @@ def own_directories(layout: Layout, modes: Modes) -> None:
     """Make modelrepo's own directories again where a backup has lost the empty ones.
 
     Raises:
-        IntegrityError: One of them is a link or a file: what is done there would be done elsewhere.
+        IntegrityError: One of them is something else: what is done there would be done elsewhere.
     """
+    opening.require_own(layout)
     made = False
     for path, mode in layout.own_directories(modes):
-        if not os.path.lexists(path):
-            if durable.make_directory(path, mode):
-                durable.sync_directory(path)  # its mode
-                made = True
-        elif path.is_symlink() or not path.is_dir():
-            raise IntegrityError(
-                f"{path} is not a directory of its own",
-                kind="directory-replaced",
-                expected="a directory",
-                got="a link" if path.is_symlink() else "a file",
-                hint="put a real directory in its place; nothing was changed",
-            )
+        if durable.make_directory(path, mode):
+            durable.sync_directory(path)  # its mode
+            made = True
     if made:
         durable.sync_directory(layout.state)
 
@@ -221,6 +213,7 @@ def writing(layout: Layout, timeout: float | None) -> Iterator[Writer]:
     """
     config = opening.open_config(layout)
     check_file_system(layout.root, config.storage)
+    opening.require_own(layout)
     with WriterLock.hold(layout.lock, lock_seconds(timeout), config.modes.lock) as lock:
         writer = Writer(layout, lock)
         writer.recover()

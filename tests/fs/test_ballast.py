@@ -161,3 +161,10 @@ def test_only_pieces_are_given_up(directory: Path) -> None:
     with pytest.raises(OSError, match="No space left"):
         act(directory, 17)
     assert {file.name for file in directory.iterdir() if file.stat().st_size} == {"007", "1", "16", "zz"}
+
+
+def test_a_piece_that_somebody_wrote_to_is_cut_to_its_size(directory: Path) -> None:
+    with (directory / "03").open("ab") as file:
+        file.truncate(10 * ballast.PIECE_BYTES)
+    ballast.replenish(directory)
+    assert {file.stat().st_size for file in directory.iterdir()} == {ballast.PIECE_BYTES}

@@ -189,7 +189,7 @@ def test_a_walk_finds_everything_below_and_follows_no_link(tmp_path: Path) -> No
     assert {found.path: (found.kind, found.size) for found in walk(top) if found.kind != "directory"} == {
         "a/b/file": ("file", 5),
         "up": ("link", 2),
-        "pipe": ("special", 0),
+        "pipe": ("pipe", 0),
     }
     assert {found.path for found in walk(top) if found.kind == "directory"} == {"a", "a/b", "empty"}
     assert next(found.mode for found in walk(top) if found.path == "a/b/file") == 0o444

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from modelrepo import Repository, Version
-from modelrepo.errors import NotFoundError, SourceError
+from modelrepo.errors import IntegrityError, NotFoundError, SourceError
 
 Look = Callable[[Path], dict[str, tuple[Any, ...]]]
 
@@ -112,3 +112,22 @@ PathFinder.find_spec = find_spec
     assert result.signatures.breaking
     assert result.ops is None
     assert "TensorFlow is not installed" in result.warnings[0]
+
+
+@pytest.mark.parametrize("harm", ["gone", "a link", "a directory", "garbage"])
+def test_a_version_whose_model_is_damaged_is_5_not_a_source_that_is_none(contracts: Repository, harm: str) -> None:
+    model = Path(contracts.path("v1").path) / "saved_model.pb"
+    model.chmod(0o644)
+    if harm == "garbage":
+        model.write_bytes(b"\xff" * model.stat().st_size)
+    else:
+        model.rename(model.with_name("moved"))
+    if harm == "a link":
+        model.symlink_to("moved")
+    elif harm == "a directory":
+        model.mkdir()
+    for call in (lambda: contracts.diff("v1", "v2"), lambda: contracts.inspect("v1")):
+        with pytest.raises(IntegrityError) as caught:
+            call()
+        assert caught.value.kind == "version-damaged"
+        assert "v1" in caught.value.message

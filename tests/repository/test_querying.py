@@ -73,6 +73,16 @@ def test_show_is_the_manifest_and_the_state(filled: Repository) -> None:
     ]
 
 
+def test_show_of_a_removed_version_is_of_that_version_or_5(filled: Repository, layout: Layout) -> None:
+    filled.remove(["v1"])
+    kept = layout.removed_manifest(Version(1))
+    assert filled.show("v1").version == Version(1)
+    kept.unlink()
+    kept.write_bytes(layout.manifest(Version(2)).read_bytes())
+    with pytest.raises(IntegrityError, match="of another version"):
+        filled.show("v1")
+
+
 def test_show_of_a_damaged_manifest_is_5(filled: Repository, edit: Callable[[Path, bytes], None]) -> None:
     path = filled.root / "v2" / "manifest.json"
     edit(path, path.read_bytes().replace(b'"size"', b'"Size"', 1))

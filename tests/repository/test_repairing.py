@@ -284,3 +284,11 @@ def test_a_new_journal_carries_what_was_said_of_versions(filled: Repository, lay
     shown = filled.show("v1")
     assert (shown.labels, shown.metrics, shown.message) == ({}, {"auc": 0.5}, "the first")
     assert filled.verify().ok
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_nobody_may_read_stops_no_repair(filled: Repository) -> None:
+    (filled.root / "v2" / "shut").mkdir(mode=0)
+    (filled.root / "v3" / "saved_model.pb").chmod(0o666)
+    found = filled.verify(repair=True).findings
+    assert {(problem.kind, problem.path) for problem in found} >= {("mode", "v3/saved_model.pb"), ("unreadable", "v2")}
