@@ -46,6 +46,8 @@ _WORKROOMS = tuple(f"{_STATE}/{name}" for name in ("staging/", "trash/", "ballas
 
 #: What is there whole or not at all.
 _WHOLE = re.compile(r"ranker/v\d+/|copy/")
+#: What is below a channel's view.
+_VIEW = re.compile(r"ranker/serving/([^/]+)/")
 
 
 @dataclass(frozen=True)
@@ -269,7 +271,8 @@ def as_said(cut: Recording, state: State) -> None:
     """What can be said of a state before anybody opens it.
 
     Each path is as it was before the command that was cut, or as it is after it: the latter, if it had ended. Versions
-    and copies are so as a whole, views are never empty, and the journal says nothing that the tree denies.
+    and copies are so as a whole, views are never empty nor ahead of their links, and the journal says nothing that the
+    tree denies.
     """
     number, ended = cut.number(state.point), cut.has_ended(state.point)
     was, shall, there = *cut.paths[number : number + 2], _paths(state.disk)
@@ -285,7 +288,12 @@ def as_said(cut: Recording, state: State) -> None:
         if node.kind == "directory" and os.path.dirname(path) == "ranker/serving":
             assert node.names, f"{path} is empty"
             assert all(state.disk.find(f"ranker/v{number}") is not None for number in node.names), f"{path} dangles"
-    _history_kept(*map(_journal, (*cut.between[number : number + 2], state.disk)), ended=ended)
+    for channel in {match[1] for path in (*was, *shall) if (match := _VIEW.match(path))}:
+        leads, led, will = (re.split("[ /]", seen.get(f"ranker/{channel}", ""))[-1] for seen in (there, was, shall))
+        if leads == led != will:
+            served, before = (_of(seen, f"ranker/serving/{channel}/") for seen in (there, was))
+            assert served == before, f"the view of {channel} is ahead of its link: {sorted(served)}"
+    _history_kept(*map(journal, (*cut.between[number : number + 2], state.disk)), ended=ended)
     _history_true(state.disk)
 
 
@@ -317,7 +325,7 @@ def _history_true(disk: Disk) -> None:
     there: dict[object, bool] = {}
     led: dict[object, object] = {}
     begun: dict[str, object] = {}
-    for line in _lines(_journal(disk)):
+    for line in _lines(journal(disk)):
         action, version, channel = line.get("action"), line.get("version"), line.get("channel")
         if line["phase"] == "intent":
             begun = line
@@ -337,7 +345,8 @@ def _history_true(disk: Disk) -> None:
             assert says == to, f"{channel} says {says}, and the journal {to}"
 
 
-def _journal(disk: Disk) -> bytes:
+def journal(disk: Disk) -> bytes:
+    """The bytes of the journal; none where there is none."""
     node = disk.find(_JOURNAL)
     return node.data if node is not None else b""
 
