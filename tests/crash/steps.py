@@ -41,13 +41,16 @@ class Outcome:
 
 
 class Child:
-    """A call in a process of its own: whoever lets it stop lets it go on or kills it, and waits for its end."""
+    """A call in a process of its own: whoever lets it stop lets it go on or kills it, and waits for its end.
 
-    def __init__(self, call: Callable[[], object], root: Path, step: int = 0, fate: Fate = "stop") -> None:
+    Its fate comes at each of the steps, from 1.
+    """
+
+    def __init__(self, call: Callable[[], object], root: Path, *steps: int, fate: Fate = "stop") -> None:
         ours, theirs = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
-            _run(call, _Steps(root, step, fate), theirs)
+            _run(call, _Steps(root, steps, fate), theirs)
         os.close(theirs)
         self._pipe = ours
         self._ended = False
@@ -93,12 +96,12 @@ class Child:
 
 
 class _Steps:
-    """Counts the steps in the child, and lets its fate come at one of them."""
+    """Counts the steps in the child, and lets its fate come at some of them."""
 
-    def __init__(self, root: Path, step: int, fate: Fate) -> None:
+    def __init__(self, root: Path, steps: tuple[int, ...], fate: Fate) -> None:
         self.names: list[str] = []
         self._root = str(root)
-        self._step = step
+        self._steps = steps
         self._fate = fate
         self._busy = False
 
@@ -116,7 +119,7 @@ class _Steps:
         if event not in _EVENTS or self._busy or not self._concerns(words):
             return
         self.names.append(f"{event} {os.path.basename(str(words[0])) if words else ''}".strip())
-        if len(self.names) != self._step:
+        if len(self.names) not in self._steps:
             return
         self._busy = True
         if self._fate == "stop":
