@@ -27,6 +27,8 @@ _GOING_DOWN = 0x8004587D
 _NO_LOG_FLUSH = 2
 _NO_SUCH_CALL = {errno.ENOTTY, errno.EINVAL, errno.EOPNOTSUPP}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+#: What takes longer does not end.
+_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ def missing(name: str) -> str | None:
                 return None
         except subprocess.CalledProcessError as error:
             return f"{name} cannot be mounted here: {error.stderr.decode(errors='replace')[:200]}"
+        except (OSError, subprocess.TimeoutExpired) as error:  # no `mount`, no room, a device that does not answer
+            return f"{name} cannot be mounted here: {error}"
 
 
 def _text(path: Path) -> str:
@@ -74,7 +78,7 @@ def _text(path: Path) -> str:
 
 
 def _do(*words: object) -> None:
-    subprocess.run([*map(str, words)], check=True, capture_output=True)
+    subprocess.run([*map(str, words)], check=True, capture_output=True, timeout=_SECONDS)
 
 
 def copy_sparse(source: Path, goal: Path) -> None:
