@@ -174,12 +174,15 @@ class Disk:
 
     def power_on(self) -> None:
         """Mount what the power cut left: the file system's log is replayed. Nobody may have anything open there."""
+        device = self._device()
         self._unmount()
         still = self.image.with_name("still")
         if still.exists():
             still.replace(self.image)
-            # btrfs would keep to the newer of two disks with the same name, though that is gone.
-            _do("btrfs", "device", "scan", "--forget")
+            # btrfs would keep to the newer of two disks with the same name, though that is gone; of this one alone, and
+            # a kernel that has forgotten it by itself says so.
+            words = ["btrfs", "device", "scan", "--forget", f"/dev/{device}"]
+            subprocess.run(words, check=False, capture_output=True, timeout=_SECONDS)
         self._mount()
 
     def _still(self) -> None:
