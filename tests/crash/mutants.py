@@ -31,6 +31,7 @@ from .mutant import Change, Mutant
 from .mutants_of_orders import ORDERS
 from .mutants_of_rules import RULES
 from .mutants_of_syncs import SYNCS
+from .parents import die_with
 from .trials import Tally, Trial
 
 #: How long one scenario may take.
@@ -80,7 +81,7 @@ class Copy:
     def _started(self) -> subprocess.Popen[str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
         return subprocess.Popen(
-            [sys.executable, "-m", "crash.mutants", "serve"],
+            [sys.executable, "-m", "crash.mutants", "serve", str(os.getpid())],
             cwd=Path(__file__).parents[1],
             env={**environment, "PYTHONPATH": str(self._place / "package"), "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.PIPE,
@@ -179,7 +180,8 @@ def _serve() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["serve"]:
+    if sys.argv[1:2] == ["serve"]:
+        die_with(int(sys.argv[2]))
         _serve()
     else:
         sys.stdout.write(table())

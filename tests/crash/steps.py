@@ -22,6 +22,8 @@ from modelrepo.cli import exits
 from modelrepo.errors import ModelRepoError
 from modelrepo.fs import durable, native
 
+from .parents import die_with
+
 _EVENTS = {
     "open", "os.listdir", "os.scandir", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink",
     "os.truncate", "os.chmod", "fcntl.flock", "races.sync", "races.write", "races.rename_new",
@@ -48,8 +50,10 @@ class Child:
 
     def __init__(self, call: Callable[[], object], root: Path, *steps: int, fate: Fate = "stop") -> None:
         ours, theirs = os.pipe()
+        parent = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
+            die_with(parent)
             _run(call, _Steps(root, steps, fate), theirs)
         os.close(theirs)
         self._pipe = ours

@@ -207,7 +207,7 @@ class Tracer:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
         with its:
             self._server = subprocess.Popen(
-                [sys.executable, "-m", "crash.server", str(its.fileno())],
+                [sys.executable, "-m", "crash.server", str(its.fileno()), str(os.getpid())],
                 pass_fds=[its.fileno()],
                 stdin=subprocess.DEVNULL,
                 cwd=Path(__file__).parents[1],
