@@ -10,8 +10,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import select
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +33,9 @@ _EVENTS = {
 
 #: What happens at the step: the child stops, dies as by SIGKILL, or is told that the disk is broken.
 Fate = Literal["stop", "die", "fail"]
+#: What takes longer hangs; a command waits 30 s for the lock.
+_SECONDS = 120.0
+_PAUSE_SECONDS = 0.001
 
 
 @dataclass(frozen=True)
@@ -66,10 +71,25 @@ class Child:
         return self._pid
 
     def is_stopped(self) -> bool:
-        """Wait until it has stopped (True) or ended (False)."""
-        _, status = os.waitpid(self._pid, os.WUNTRACED)
+        """Wait until it has stopped (True) or ended (False).
+
+        Raises:
+            AssertionError: It did neither for too long; it is killed.
+        """
+        end = time.monotonic() + _SECONDS
+        pid = 0
+        while not pid:
+            pid, status = os.waitpid(self._pid, os.WUNTRACED | os.WNOHANG)
+            if not pid:
+                self._limit(end)
+                time.sleep(_PAUSE_SECONDS)
         self._ended = not os.WIFSTOPPED(status)
         return not self._ended
+
+    def _limit(self, end: float) -> None:
+        if time.monotonic() > end:
+            self.kill()
+            raise AssertionError(f"the call neither stops nor ends within {_SECONDS} s")
 
     def go_on(self) -> None:
         """Let it run again."""
@@ -90,13 +110,30 @@ class Child:
 
     def _said(self) -> dict[str, Any]:
         if self._heard is None:
-            with os.fdopen(self._pipe, "rb") as file:
-                data = file.read()
-            while not self._ended:
-                self.is_stopped()
-            self._heard = json.loads(data) if data else {"outcome": {"code": None}, "steps": []}
+            self._heard = {"outcome": {"code": None}, "steps": []}
+            try:
+                data = self._read()
+            finally:
+                while not self._ended:
+                    self.is_stopped()
+            self._heard = json.loads(data) if data else self._heard
             assert self._heard["outcome"].get("kind") != "traceback", self._heard["outcome"]["message"]
         return self._heard
+
+    def _read(self) -> bytes:
+        """All that it says until it ends."""
+        end = time.monotonic() + _SECONDS
+        data = b""
+        try:
+            while True:
+                ready, _, _ = select.select([self._pipe], [], [], max(0, end - time.monotonic()))
+                part = os.read(self._pipe, 1 << 16) if ready else None
+                if part == b"":
+                    return data
+                data += part or b""
+                self._limit(end)
+        finally:
+            os.close(self._pipe)
 
 
 class _Steps:
