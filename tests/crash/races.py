@@ -473,13 +473,11 @@ class Stage:
 
     def _reap(self, end: float) -> None:
         """Start those again that were killed; what one of them found is this process's failure."""
-        while self.running:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                return
-            gone = self.running.pop(pid, None)
-            if gone is None:
+        for pid in tuple(self.running):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended == 0:
                 continue
+            gone = self.running.pop(pid)
             code = os.waitstatus_to_exitcode(status)
             if code not in {0, -signal.SIGKILL}:
                 self._heard()
