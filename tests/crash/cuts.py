@@ -89,7 +89,6 @@ SCENARIOS = {
     "adopt later": Scenario((_ADOPT,), _later, next=(_ADOPT, _REPAIR)),
     "golden export": Scenario((("export", "v9", "copy"),), carried),
     "push of many files": Scenario((_PUSH,), _many),
-    "push and promote": Scenario(((*_PUSH, "--promote"),)),
     "promote, rollback": Scenario((("promote", "v3"), ("rollback",))),
     "push, promote": Scenario((_PUSH, ("promote", "v4"))),
     "promote, channel remove": Scenario((("promote", "v3", "--channel", "canary"), ("channel", "remove", "canary"))),

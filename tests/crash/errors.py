@@ -220,6 +220,10 @@ def _truth(name: str, place: Path, code: int, body: dict[str, Any], before: dict
         assert gone == set(body.get("removed", ())), f"it said {code}"
     elif name == "repair":
         assert code in {1, 5, 7, 8}
+    elif name == "push and promote":
+        promised = ending(name) if body.get("promoted") else ending("push") if body.get("version") else before
+        assert _but_for_views(after) == _but_for_views(promised), f"it said {code}, and not so"
+        assert code == 7 or after["views"] == promised["views"], f"it said {code}"
     elif code == 7:
         records = (before,) if name in {"pin", "unpin", "annotate"} else ()
         known = [_but_for_views(state) for state in (ending(name), *records)]
