@@ -13,6 +13,16 @@ class Change:
     old: str
     new: str
 
+    def made(self, text: str) -> str:
+        """A file's text, changed.
+
+        Raises:
+            ValueError: It does not fit (any more): the old text is not there exactly once.
+        """
+        if text.count(self.old) != 1:
+            raise ValueError(f"{text.count(self.old)} times in {self.file}, not once:\n{self.old}")
+        return text.replace(self.old, self.new)
+
 
 @dataclass(frozen=True)
 class Mutant:
