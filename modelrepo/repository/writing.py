@@ -139,6 +139,7 @@ class Writer:
     def recover(self) -> None:
         """Close, record and heal what others left. A view that cannot follow stops nothing else."""
         self._journal.trim()
+        self._journal.sync()
         own_directories(self.layout, self.modes)
         durable.sync_directory(self.layout.root)
         durable.sync_directory(self.layout.state)  # whoever made the repository may have been killed before he did so
