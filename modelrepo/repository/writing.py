@@ -149,6 +149,8 @@ class Writer:
             intent = self._state.open
             if intent.action in {"cleanup", "remove"}:
                 durable.sync_directory(self.layout.trash)
+            elif intent.action == "channel-remove":  # the view that goes with it may be gone already, and not for good
+                durable.sync_directory(self.layout.serving)
             verdict = judge(intent, reading.evidence(self.layout, tree, intent))
             self.close(intent, verdict, recovered=True)
         for name, version in tree.channels().items():
