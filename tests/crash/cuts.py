@@ -28,6 +28,7 @@ from .commands import AGELESS, CASES, build, carried, foreign, harm, nothing
 from .invariants import check_tree, go_on, targets
 from .recorder import record
 from .replay import MODELS, Disk, State, Trace, digest, look
+from .tracer import Onlooker, tracer
 from .trials import Tally, Trial, saying
 
 #: How many fates of what was not synced are all tried; of more, so many are sampled.
@@ -46,6 +47,8 @@ _WORKROOMS = tuple(f"{_STATE}/{name}" for name in ("staging/", "trash/", "ballas
 
 #: What is there whole or not at all.
 _WHOLE = re.compile(r"ranker/v\d+/|copy/")
+#: What outlives a version.
+_KEPT = re.compile(rf"{_STATE}/removed/(v\d+)\.json")
 #: What is below a channel's view.
 _VIEW = re.compile(r"ranker/serving/([^/]+)/")
 
@@ -103,10 +106,15 @@ SCENARIOS = {
 
 @dataclass(frozen=True)
 class Recording:
-    """A scenario, and what its commands did."""
+    """A scenario, and what its commands did.
+
+    `completes` says that each command confirms what those before it had begun. Nobody does that for an export that was
+    killed, nor for the modes that a killed repair has set.
+    """
 
     scenario: Scenario
     trace: Trace
+    completes: bool = True
 
     @cached_property
     def between(self) -> tuple[Disk, ...]:
@@ -151,8 +159,38 @@ def recovery(name: str, disk: Disk, place: Path) -> Recording:
     return _record(SCENARIOS[name], place, SCENARIOS[name].next)
 
 
-def _record(scenario: Scenario, place: Path, commands: Sequence[tuple[str, ...]]) -> Recording:
-    return Recording(scenario, record(place, [("-r", str(place / "ranker"), *words) for words in commands]))
+@cache
+def calls(name: str) -> int:
+    """How many calls a scenario's first command makes."""
+    scenario = SCENARIOS[name]
+    with tempfile.TemporaryDirectory() as text:
+        place = Path(text)
+        _beginning().build(place)
+        scenario.prepare(place / "ranker")
+        words = ["-r", str(place / "ranker"), *scenario.commands[0]]
+        return tracer().run(words, cwd=place, places=[place], watcher=Onlooker()).calls
+
+
+@cache
+def killed(name: str, number: int) -> Recording:
+    """What a scenario's first command does until it is killed before a call, and the next ones behind that.
+
+    Nothing of what it did is synced but by its own syncs and theirs: a recovery may not build on less.
+    """
+    scenario = SCENARIOS[name]
+    with tempfile.TemporaryDirectory() as text:
+        place = Path(text)
+        _beginning().build(place)
+        scenario.prepare(place / "ranker")
+        return _record(scenario, place, (scenario.commands[0], *scenario.next), killed_before=number)
+
+
+def _record(
+    scenario: Scenario, place: Path, commands: Sequence[tuple[str, ...]], *, killed_before: int | None = None
+) -> Recording:
+    whole = [("-r", str(place / "ranker"), *words) for words in commands]
+    completes = killed_before is None or commands[0][0] not in {"export", "verify"}
+    return Recording(scenario, record(place, whole, killed_before=killed_before), completes)
 
 
 def states(cut: Recording, model: str, seed: object, limit: int = LIMIT) -> list[State]:
@@ -276,7 +314,10 @@ def as_said(cut: Recording, state: State) -> None:
     number, ended = cut.number(state.point), cut.has_ended(state.point)
     was, shall, there = *cut.paths[number : number + 2], _paths(state.disk)
     for path in sorted({*was, *shall, *there}):
-        found, allowed = there.get(path), {shall.get(path)} if ended else {was.get(path), shall.get(path)}
+        if (match := _KEPT.fullmatch(path)) and f"ranker/{match[1]}" in there:
+            continue  # what outlives a version that is there, because its deletion was given up, is of no use
+        said = {shall.get(path)} if ended and cut.completes else {was.get(path), shall.get(path)}
+        found, allowed = there.get(path), said
         if not ended and found is not None and path not in was and _is_rising(path):
             found, allowed = found.partition(" ")[0], {(shall.get(path) or "").partition(" ")[0]}
         assert found in allowed, f"{path} is {found}, not {' or '.join(map(str, allowed))}"
@@ -310,6 +351,8 @@ def _history_kept(before: bytes, after: bytes, now: bytes, *, ended: bool) -> No
     """The journal has every record that it had, unless a repair has begun a new one."""
     was, shall, there = (data.splitlines(keepends=True) for data in (before, after, now))
     whole = [line for line in was if _is_whole(line)]
+    unfinished = next((at for at, line in enumerate(there) if not _is_whole(line)), len(there))
+    assert not any(map(_is_whole, there[unfinished:])), "a record stands behind one that is not whole"
     if ended:
         assert now == after, "a record is lost that was confirmed"
     else:
@@ -393,6 +436,19 @@ def nested(name: str, disk: Disk, place: Path, *, seed: object, size: int, thoro
     return tally
 
 
+def behind_a_kill(name: str, number: int, place: Path, *, seed: object, size: int, thorough: int = 1) -> Tally:
+    """Cut a command that is killed before a call, or the recovery from that: look at all states, and open some."""
+    cut = killed(name, number)
+    found = [state for model in MODELS for state in states(cut, model, seed, limit=8)]
+    for state in found:
+        with telling(cut, state):
+            as_said(cut, state)
+    source = random.Random(f"{name} {number} {seed}")  # noqa: S311 - a sample, no secret
+    tally = run(cut, source.sample(found, min(size, len(found))), place, thorough=thorough)
+    tally.counts["power cuts behind a kill"] = tally.counts.pop("power cuts", 0)
+    return tally
+
+
 def trials(source: random.Random) -> Iterator[Trial]:
     """Every distinct state of every scenario, in parts; then cuts of the recovery from some of them."""
     opened: set[tuple[str, int, str]] = set()
@@ -409,3 +465,6 @@ def trials(source: random.Random) -> Iterator[Trial]:
             for number, state in enumerate(source.sample(found, min(RECOVERIES, len(found)))):
                 what = f"power cuts in the recovery from one in {name}, seed {seed}, number {number}"
                 yield Trial(what, partial(nested, name, state.disk, seed=f"{seed} {number}", size=PART))
+            for number in source.sample(range(1, calls(name) + 1), 2):
+                what = f"power cuts in the recovery from {name} killed before call {number}, seed {seed}"
+                yield Trial(what, partial(behind_a_kill, name, number, seed=seed, size=PART))

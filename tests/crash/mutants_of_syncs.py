@@ -131,9 +131,39 @@ SYNCS = (
     ),
     Mutant(
         "recovery judges by a root that it has not synced",
-        "power cut: recovery behind a kill",
+        "power cut: recovery from a killed promote",
         "latest says v2, and the journal v3",
         (Change("repository/writing.py", "        durable.sync_directory(self.layout.root)\n", ""),),
+    ),
+    Mutant(
+        "recovery builds on a journal that it has not synced",
+        "power cut: recovery from a killed pin",
+        "a record stands behind one that is not whole",
+        (Change("repository/writing.py", "        self._journal.sync()\n", ""),),
+    ),
+    Mutant(
+        "recovery takes an old number from a view whose new one it has not synced",
+        "power cut: recovery from a killed promote",
+        "ranker/serving/latest is empty",
+        (
+            Change(
+                "repository/views.py",
+                "    if stale or version not in view.versions:",
+                "    if version not in view.versions:",
+            ),
+        ),
+    ),
+    Mutant(
+        "recovery does not sync that a removed channel's view is gone",
+        "power cut: recovery from a killed channel remove",
+        "ranker/serving/blue is",
+        (
+            Change(
+                "repository/writing.py",
+                "                durable.sync_directory(self.layout.serving)\n",
+                "                pass\n",
+            ),
+        ),
     ),
     Mutant(
         "a sync that failed is tried again, and believed",

@@ -20,15 +20,13 @@ from modelrepo import Repository
 from modelrepo.errors import RefusedError
 
 from . import cuts, errors, frozen
-from .commands import build
 from .invariants import is_complete
 from .kill import kill
 from .races import read_whole
-from .recorder import Recorder
-from .replay import MODELS, Trace, look
+from .replay import MODELS
 from .stage import calls, check, perform, set_up
 from .steps import Child
-from .tracer import Action, Call, Fail, Go, Kill, Onlooker, tracer
+from .tracer import Action, Call, Fail, Go, Kill, Onlooker
 from .trials import saying
 
 #: How many fates of what was not synced are tried at each point.
@@ -47,9 +45,9 @@ def _own(place: Path, name: object) -> Path:
 # Power cuts
 
 
-def _as_said(cut: cuts.Recording) -> None:
+def _as_said(cut: cuts.Recording, limit: int = _LIMIT) -> None:
     for model in MODELS:
-        for state in cuts.states(cut, model, "mutants", _LIMIT):
+        for state in cuts.states(cut, model, "mutants", limit):
             with cuts.telling(cut, state):
                 cuts.as_said(cut, state)
 
@@ -68,29 +66,12 @@ def _cut_journal(place: Path) -> None:
     cuts.run(cut, unfinished[:_OPENED], place, thorough=_OPENED)
 
 
-class _KilledRecorder(Recorder):
-    """Records, and kills before the root is synced behind the move of a link."""
-
-    moved = False
-
-    def before(self, call: Call) -> Action:
-        if self.moved and call.name == "fsync":
-            return Kill()
-        self.moved = self.moved or (call.name == "rename" and call.paths[1].endswith("/latest"))
-        return super().before(call)
-
-
-def _cut_recovery(place: Path) -> None:
-    """A promote is killed before its link is synced; then the power is cut in the recovery from that, or behind it."""
-    build(place)
-    start, numbers = look(place)
-    recorder = _KilledRecorder(place, numbers)
-    for words in (("promote", "v3"), ("pin", "v1")):
-        done = tracer().run(["-r", "ranker", *words], cwd=place, places=[place], watcher=recorder)
-        assert done.code == (-9 if words[0] == "promote" else 0), done
-        recorder.moved = False
-    operations = tuple(recorder.operations)
-    _as_said(cuts.Recording(cuts.Scenario(()), Trace(start, operations, (len(operations),))))
+def _cut_recovery(name: str, last: int, _: Path) -> None:
+    """A command is killed before one of its last syncs; then the power is cut in or behind the recovery from that."""
+    syncs = [number for number, call in calls(name).items() if call == "fsync"]
+    for number in syncs[-last:]:
+        with saying(f"killed before call {number}"):
+            _as_said(cuts.killed(name, number), cuts.LIMIT)
 
 
 # Kills
@@ -290,7 +271,10 @@ SCENARIOS: dict[str, Callable[[Path], None]] = {
         for name in ("push", "push of many files", "promote", "first promote", "cleanup", "channel remove", "init")
     },
     "power cut: a record in part": _cut_journal,
-    "power cut: recovery behind a kill": _cut_recovery,
+    **{
+        f"power cut: recovery from a killed {name}": partial(_cut_recovery, name, last)
+        for name, last in (("promote", 4), ("pin", 1), ("channel remove", 2))
+    },
     "kill: promote": partial(_killed, "promote", _MOVES),
     "kill: push": partial(_killed, "push", ("renameat2", "pwrite64")),
     "kill: rollback, and back again": _killed_rollbacks,
