@@ -32,7 +32,7 @@ from .mutants_of_orders import ORDERS
 from .mutants_of_rules import RULES
 from .mutants_of_syncs import SYNCS
 from .parents import die_with
-from .trials import Tally, Trial
+from .trials import Tally, Trial, saying
 
 #: How long one scenario may take.
 _SECONDS = 120
@@ -155,7 +155,8 @@ def table() -> str:
 
 
 def _caught(mutant: Mutant, _: Path) -> Tally:
-    catch(mutant)
+    with saying(mutant.name):
+        catch(mutant)
     return Tally(Counter({"mutants caught": 1}), {mutant.name})
 
 

@@ -118,8 +118,8 @@ SYNCS = (
         (
             Change(
                 "repository/views.py",
-                "view_target(version)))\n        durable.sync_directory(path)\n",
-                "view_target(version)))\n",
+                "before he synced it\n        durable.sync_directory(path)\n",
+                "before he synced it\n        pass\n",
             ),
         ),
     ),
