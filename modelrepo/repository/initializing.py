@@ -89,6 +89,7 @@ def making(layout: Layout, timeout: float | None, founding: Founding) -> Iterato
 def whole(layout: Layout, founding: Founding) -> InitResult:
     """What is said of a repository that is there already; whoever made it may have been killed before it was synced."""
     durable.sync_directory(layout.state)
+    durable.sync_directory(layout.root)  # an adoption gives links another form behind that
     warnings = tuple(founding.differences(layout, open_config(layout)))
     return InitResult(repo=str(layout.root), created=False, warnings=warnings)
 
