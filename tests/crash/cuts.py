@@ -47,7 +47,8 @@ _WORKROOMS = tuple(f"{_STATE}/{name}" for name in ("staging/", "trash/", "ballas
 
 #: What is there whole or not at all.
 _WHOLE = re.compile(r"ranker/v\d+/|copy/")
-#: What outlives a version.
+#: A version; what outlives one.
+_VERSION = re.compile(r"ranker/v\d+")
 _KEPT = re.compile(rf"{_STATE}/removed/(v\d+)\.json")
 #: What is below a channel's view.
 _VIEW = re.compile(r"ranker/serving/([^/]+)/")
@@ -314,8 +315,8 @@ def as_said(cut: Recording, state: State) -> None:
     number, ended = cut.number(state.point), cut.has_ended(state.point)
     was, shall, there = *cut.paths[number : number + 2], _paths(state.disk)
     for path in sorted({*was, *shall, *there}):
-        if (match := _KEPT.fullmatch(path)) and f"ranker/{match[1]}" in there:
-            continue  # what outlives a version that is there, because its deletion was given up, is of no use
+        if _is_idle(path, was, there):
+            continue
         said = {shall.get(path)} if ended and cut.completes else {was.get(path), shall.get(path)}
         found, allowed = there.get(path), said
         if not ended and found is not None and path not in was and _is_rising(path):
@@ -340,6 +341,17 @@ def as_said(cut: Recording, state: State) -> None:
 def _of(seen: dict[str, str], top: str) -> dict[str, list[str]]:
     """The kinds and bytes of what is below a path: a repair sets modes one by one."""
     return {path: said.split(" ")[::2] for path, said in seen.items() if path.startswith(top)}
+
+
+def _is_idle(path: str, was: dict[str, str], there: dict[str, str]) -> bool:
+    """Whether a path is of no use: it outlives a version that is still there, or is for one that did not come.
+
+    The change that made it was given up; nobody confirms it, or takes it back.
+    """
+    if path.startswith(f"{_STATE}/golden"):
+        return not any(_VERSION.fullmatch(other) and other not in was for other in there)
+    match = _KEPT.fullmatch(path)
+    return match is not None and f"ranker/{match[1]}" in there
 
 
 def _is_rising(path: str) -> bool:

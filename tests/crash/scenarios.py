@@ -66,12 +66,12 @@ def _cut_journal(place: Path) -> None:
     cuts.run(cut, unfinished[:_OPENED], place, thorough=_OPENED)
 
 
-def _cut_recovery(name: str, last: int, _: Path) -> None:
+def _cut_recovery(name: str, last: int, limit: int, _: Path) -> None:
     """A command is killed before one of its last syncs; then the power is cut in or behind the recovery from that."""
     syncs = [number for number, call in calls(name).items() if call == "fsync"]
     for number in syncs[-last:]:
         with saying(f"killed before call {number}"):
-            _as_said(cuts.killed(name, number), cuts.LIMIT)
+            _as_said(cuts.killed(name, number), limit)
 
 
 # Kills
@@ -272,8 +272,8 @@ SCENARIOS: dict[str, Callable[[Path], None]] = {
     },
     "power cut: a record in part": _cut_journal,
     **{
-        f"power cut: recovery from a killed {name}": partial(_cut_recovery, name, last)
-        for name, last in (("promote", 4), ("pin", 1), ("channel remove", 2))
+        f"power cut: recovery from a killed {name}": partial(_cut_recovery, name, last, limit)
+        for name, last, limit in (("promote", 4, _LIMIT), ("pin", 1, cuts.LIMIT), ("channel remove", 2, _LIMIT))
     },
     "kill: promote": partial(_killed, "promote", _MOVES),
     "kill: push": partial(_killed, "push", ("renameat2", "pwrite64")),
