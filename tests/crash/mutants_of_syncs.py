@@ -12,7 +12,7 @@ SYNCS = (
         (
             Change(
                 "fs/copying.py",
-                "    for descriptor in waiting:\n        durable.sync(descriptor)\n",
+                "        for descriptor in self._waiting:\n            durable.sync(descriptor)\n",
                 "",
             ),
         ),
@@ -24,8 +24,8 @@ SYNCS = (
         (
             Change(
                 "fs/copying.py",
-                "if not together or not native.sync_file_system(watch):",
-                "if not together:",
+                "if not self._together or not native.sync_file_system(self._watch):",
+                "if not self._together:",
             ),
         ),
     ),
