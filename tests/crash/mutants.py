@@ -113,9 +113,12 @@ class Copy:
         return None if broken is None else str(broken)
 
     def close(self) -> None:
-        """End the process, and leave nothing."""
-        self._process.kill()
-        self._process.communicate()
+        """End the process, by itself, since it has made things that go then; and leave nothing."""
+        try:
+            self._process.communicate(timeout=_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
         shutil.rmtree(self._place)
 
 
