@@ -94,8 +94,10 @@ def _cut(descriptor: int, name: str) -> bool:
 def _fill(descriptor: int, name: str) -> bool:
     """Fill a piece; False where it is not ours to write, or room is short: then it holds what there was."""
     with contextlib.suppress(OSError), _piece(descriptor, name) as piece:
-        size = min(os.fstat(piece).st_size, PIECE_BYTES)
-        os.ftruncate(piece, size)  # somebody may have written to it
+        size = os.fstat(piece).st_size
+        if size > PIECE_BYTES:  # somebody has written to it
+            size = PIECE_BYTES
+            os.ftruncate(piece, size)
         # Random bytes: a file system that compresses would keep no room for zeros.
         durable.write_all(piece, os.urandom(PIECE_BYTES - size), size)
         durable.sync(piece)

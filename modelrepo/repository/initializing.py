@@ -18,7 +18,7 @@ from modelrepo.core.refs import Version
 from modelrepo.errors import IntegrityError, RefusedError, UnconfirmedError, told
 from modelrepo.fs import ballast, durable, machine
 from modelrepo.fs.locks import WriterLock
-from modelrepo.fs.look import kind_at
+from modelrepo.fs.look import device, kind_at
 from modelrepo.repository.opening import open_config, open_journal, require_directory
 from modelrepo.repository.results import InitResult
 from modelrepo.repository.sharing import ALONE, Founding, require_member
@@ -67,6 +67,9 @@ def making(layout: Layout, timeout: float | None, founding: Founding) -> Iterato
     check_file_system(existing, config.storage)
     if founding.group is not None:
         require_member(founding.group)
+    if device(existing) == device(existing.parent):
+        with contextlib.suppress(PermissionError):  # whoever made it may have been killed before he synced its name
+            durable.sync_directory(existing.parent)
     _make_parents(layout.root, existing)
     if founding.group is not None:
         founding.give(layout, layout.root, config.modes.directory)  # first: what is made below it then has its group
@@ -78,6 +81,7 @@ def making(layout: Layout, timeout: float | None, founding: Founding) -> Iterato
             own_directories(layout, config.modes)
             for directory, mode in layout.own_directories(config.modes):
                 founding.give(layout, directory, mode)
+                durable.sync_directory(directory)  # also the mode that somebody gave it who was killed then
             founding.give(layout, layout.lock, config.modes.lock)
         yield is_new
 
@@ -85,6 +89,7 @@ def making(layout: Layout, timeout: float | None, founding: Founding) -> Iterato
 def whole(layout: Layout, founding: Founding) -> InitResult:
     """What is said of a repository that is there already; whoever made it may have been killed before it was synced."""
     durable.sync_directory(layout.state)
+    durable.sync_directory(layout.root)  # an adoption gives links another form behind that
     warnings = tuple(founding.differences(layout, open_config(layout)))
     return InitResult(repo=str(layout.root), created=False, warnings=warnings)
 

@@ -52,8 +52,9 @@ def follow(writer: Place, channel: str, version: Version, *, anew: bool = False)
         raise OSError(errno.ENOTDIR, "it is not a directory, and not modelrepo's", str(path))
     if version not in view.versions:
         ballast.with_room(layout.ballast, lambda: durable.add_link(path / name, view_target(version)))
-        durable.sync_directory(path)
     stale = view.versions - {version}
+    if stale or version not in view.versions:  # whoever added it may have been killed before he synced it
+        durable.sync_directory(path)
     for old in stale:
         durable.remove_link(path / str(old.number))
     if stale or anew:

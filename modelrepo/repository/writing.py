@@ -139,6 +139,7 @@ class Writer:
     def recover(self) -> None:
         """Close, record and heal what others left. A view that cannot follow stops nothing else."""
         self._journal.trim()
+        self._journal.sync()
         own_directories(self.layout, self.modes)
         durable.sync_directory(self.layout.root)
         durable.sync_directory(self.layout.state)  # whoever made the repository may have been killed before he did so
@@ -148,6 +149,8 @@ class Writer:
             intent = self._state.open
             if intent.action in {"cleanup", "remove"}:
                 durable.sync_directory(self.layout.trash)
+            elif intent.action == "channel-remove":  # the view that goes with it may be gone already, and not for good
+                durable.sync_directory(self.layout.serving)
             verdict = judge(intent, reading.evidence(self.layout, tree, intent))
             self.close(intent, verdict, recovered=True)
         for name, version in tree.channels().items():

@@ -76,6 +76,7 @@ def foreign(root: Path) -> None:
 
 CASES = {
     "push": Case(("push", "exports/four", "--no-load"), frozenset({"v2"})),
+    "push and promote": Case(("push", "exports/four", "--no-load", "--promote"), frozenset({"v2", "v4"})),
     "golden push": Case(("push", "exports/four", "--no-load", "--golden", "golden.json"), frozenset({"v2"}), requests),
     "golden cleanup": Case(("cleanup", *AGELESS), frozenset({"v2"}), carried, sample=3),
     "promote": Case(("promote", "v3"), frozenset({"v2", "v3"})),

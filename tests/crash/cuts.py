@@ -28,6 +28,7 @@ from .commands import AGELESS, CASES, build, carried, foreign, harm, nothing
 from .invariants import check_tree, go_on, targets
 from .recorder import record
 from .replay import MODELS, Disk, State, Trace, digest, look
+from .tracer import Onlooker, tracer
 from .trials import Tally, Trial, saying
 
 #: How many fates of what was not synced are all tried; of more, so many are sampled.
@@ -46,6 +47,11 @@ _WORKROOMS = tuple(f"{_STATE}/{name}" for name in ("staging/", "trash/", "ballas
 
 #: What is there whole or not at all.
 _WHOLE = re.compile(r"ranker/v\d+/|copy/")
+#: A version; what outlives one.
+_VERSION = re.compile(r"ranker/v\d+")
+_KEPT = re.compile(rf"{_STATE}/removed/(v\d+)\.json")
+#: What is below a channel's view.
+_VIEW = re.compile(r"ranker/serving/([^/]+)/")
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,6 @@ SCENARIOS = {
     "adopt later": Scenario((_ADOPT,), _later, next=(_ADOPT, _REPAIR)),
     "golden export": Scenario((("export", "v9", "copy"),), carried),
     "push of many files": Scenario((_PUSH,), _many),
-    "push and promote": Scenario(((*_PUSH, "--promote"),)),
     "promote, rollback": Scenario((("promote", "v3"), ("rollback",))),
     "push, promote": Scenario((_PUSH, ("promote", "v4"))),
     "promote, channel remove": Scenario((("promote", "v3", "--channel", "canary"), ("channel", "remove", "canary"))),
@@ -102,10 +107,15 @@ SCENARIOS = {
 
 @dataclass(frozen=True)
 class Recording:
-    """A scenario, and what its commands did."""
+    """A scenario, and what its commands did.
+
+    `completes` says that each command confirms what those before it had begun. Nobody does that for an export that was
+    killed, nor for the modes that a killed repair has set.
+    """
 
     scenario: Scenario
     trace: Trace
+    completes: bool = True
 
     @cached_property
     def between(self) -> tuple[Disk, ...]:
@@ -150,8 +160,38 @@ def recovery(name: str, disk: Disk, place: Path) -> Recording:
     return _record(SCENARIOS[name], place, SCENARIOS[name].next)
 
 
-def _record(scenario: Scenario, place: Path, commands: Sequence[tuple[str, ...]]) -> Recording:
-    return Recording(scenario, record(place, [("-r", str(place / "ranker"), *words) for words in commands]))
+@cache
+def calls(name: str) -> int:
+    """How many calls a scenario's first command makes."""
+    scenario = SCENARIOS[name]
+    with tempfile.TemporaryDirectory() as text:
+        place = Path(text)
+        _beginning().build(place)
+        scenario.prepare(place / "ranker")
+        words = ["-r", str(place / "ranker"), *scenario.commands[0]]
+        return tracer().run(words, cwd=place, places=[place], watcher=Onlooker()).calls
+
+
+@cache
+def killed(name: str, number: int) -> Recording:
+    """What a scenario's first command does until it is killed before a call, and the next ones behind that.
+
+    Nothing of what it did is synced but by its own syncs and theirs: a recovery may not build on less.
+    """
+    scenario = SCENARIOS[name]
+    with tempfile.TemporaryDirectory() as text:
+        place = Path(text)
+        _beginning().build(place)
+        scenario.prepare(place / "ranker")
+        return _record(scenario, place, (scenario.commands[0], *scenario.next), killed_before=number)
+
+
+def _record(
+    scenario: Scenario, place: Path, commands: Sequence[tuple[str, ...]], *, killed_before: int | None = None
+) -> Recording:
+    whole = [("-r", str(place / "ranker"), *words) for words in commands]
+    completes = killed_before is None or commands[0][0] not in {"export", "verify"}
+    return Recording(scenario, record(place, whole, killed_before=killed_before), completes)
 
 
 def states(cut: Recording, model: str, seed: object, limit: int = LIMIT) -> list[State]:
@@ -269,12 +309,16 @@ def as_said(cut: Recording, state: State) -> None:
     """What can be said of a state before anybody opens it.
 
     Each path is as it was before the command that was cut, or as it is after it: the latter, if it had ended. Versions
-    and copies are so as a whole, views are never empty, and the journal says nothing that the tree denies.
+    and copies are so as a whole, views are never empty nor ahead of their links, and the journal says nothing that the
+    tree denies.
     """
     number, ended = cut.number(state.point), cut.has_ended(state.point)
     was, shall, there = *cut.paths[number : number + 2], _paths(state.disk)
     for path in sorted({*was, *shall, *there}):
-        found, allowed = there.get(path), {shall.get(path)} if ended else {was.get(path), shall.get(path)}
+        if _is_idle(path, was, there):
+            continue
+        said = {shall.get(path)} if ended and cut.completes else {was.get(path), shall.get(path)}
+        found, allowed = there.get(path), said
         if not ended and found is not None and path not in was and _is_rising(path):
             found, allowed = found.partition(" ")[0], {(shall.get(path) or "").partition(" ")[0]}
         assert found in allowed, f"{path} is {found}, not {' or '.join(map(str, allowed))}"
@@ -285,13 +329,29 @@ def as_said(cut: Recording, state: State) -> None:
         if node.kind == "directory" and os.path.dirname(path) == "ranker/serving":
             assert node.names, f"{path} is empty"
             assert all(state.disk.find(f"ranker/v{number}") is not None for number in node.names), f"{path} dangles"
-    _history_kept(*map(_journal, (*cut.between[number : number + 2], state.disk)), ended=ended)
+    for channel in {match[1] for path in (*was, *shall) if (match := _VIEW.match(path))}:
+        leads, led, will = (re.split("[ /]", seen.get(f"ranker/{channel}", ""))[-1] for seen in (there, was, shall))
+        if leads == led != will:
+            served, before = (_of(seen, f"ranker/serving/{channel}/") for seen in (there, was))
+            assert served == before, f"the view of {channel} is ahead of its link: {sorted(served)}"
+    _history_kept(*map(journal, (*cut.between[number : number + 2], state.disk)), ended=ended)
     _history_true(state.disk)
 
 
 def _of(seen: dict[str, str], top: str) -> dict[str, list[str]]:
     """The kinds and bytes of what is below a path: a repair sets modes one by one."""
     return {path: said.split(" ")[::2] for path, said in seen.items() if path.startswith(top)}
+
+
+def _is_idle(path: str, was: dict[str, str], there: dict[str, str]) -> bool:
+    """Whether a path is of no use: it outlives a version that is still there, or is for one that did not come.
+
+    The change that made it was given up; nobody confirms it, or takes it back.
+    """
+    if path.startswith(f"{_STATE}/golden"):
+        return not any(_VERSION.fullmatch(other) and other not in was for other in there)
+    match = _KEPT.fullmatch(path)
+    return match is not None and f"ranker/{match[1]}" in there
 
 
 def _is_rising(path: str) -> bool:
@@ -303,6 +363,8 @@ def _history_kept(before: bytes, after: bytes, now: bytes, *, ended: bool) -> No
     """The journal has every record that it had, unless a repair has begun a new one."""
     was, shall, there = (data.splitlines(keepends=True) for data in (before, after, now))
     whole = [line for line in was if _is_whole(line)]
+    unfinished = next((at for at, line in enumerate(there) if not _is_whole(line)), len(there))
+    assert not any(map(_is_whole, there[unfinished:])), "a record stands behind one that is not whole"
     if ended:
         assert now == after, "a record is lost that was confirmed"
     else:
@@ -317,7 +379,7 @@ def _history_true(disk: Disk) -> None:
     there: dict[object, bool] = {}
     led: dict[object, object] = {}
     begun: dict[str, object] = {}
-    for line in _lines(_journal(disk)):
+    for line in _lines(journal(disk)):
         action, version, channel = line.get("action"), line.get("version"), line.get("channel")
         if line["phase"] == "intent":
             begun = line
@@ -337,7 +399,8 @@ def _history_true(disk: Disk) -> None:
             assert says == to, f"{channel} says {says}, and the journal {to}"
 
 
-def _journal(disk: Disk) -> bytes:
+def journal(disk: Disk) -> bytes:
+    """The bytes of the journal; none where there is none."""
     node = disk.find(_JOURNAL)
     return node.data if node is not None else b""
 
@@ -385,6 +448,19 @@ def nested(name: str, disk: Disk, place: Path, *, seed: object, size: int, thoro
     return tally
 
 
+def behind_a_kill(name: str, number: int, place: Path, *, seed: object, size: int, thorough: int = 1) -> Tally:
+    """Cut a command that is killed before a call, or the recovery from that: look at all states, and open some."""
+    cut = killed(name, number)
+    found = [state for model in MODELS for state in states(cut, model, seed, limit=8)]
+    for state in found:
+        with telling(cut, state):
+            as_said(cut, state)
+    source = random.Random(f"{name} {number} {seed}")  # noqa: S311 - a sample, no secret
+    tally = run(cut, source.sample(found, min(size, len(found))), place, thorough=thorough)
+    tally.counts["power cuts behind a kill"] = tally.counts.pop("power cuts", 0)
+    return tally
+
+
 def trials(source: random.Random) -> Iterator[Trial]:
     """Every distinct state of every scenario, in parts; then cuts of the recovery from some of them."""
     opened: set[tuple[str, int, str]] = set()
@@ -401,3 +477,6 @@ def trials(source: random.Random) -> Iterator[Trial]:
             for number, state in enumerate(source.sample(found, min(RECOVERIES, len(found)))):
                 what = f"power cuts in the recovery from one in {name}, seed {seed}, number {number}"
                 yield Trial(what, partial(nested, name, state.disk, seed=f"{seed} {number}", size=PART))
+            for number in source.sample(range(1, calls(name) + 1), 2):
+                what = f"power cuts in the recovery from {name} killed before call {number}, seed {seed}"
+                yield Trial(what, partial(behind_a_kill, name, number, seed=seed, size=PART))

@@ -27,6 +27,8 @@ _GOING_DOWN = 0x8004587D
 _NO_LOG_FLUSH = 2
 _NO_SUCH_CALL = {errno.ENOTTY, errno.EINVAL, errno.EOPNOTSUPP}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+#: What takes longer does not end.
+_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ def missing(name: str) -> str | None:
                 return None
         except subprocess.CalledProcessError as error:
             return f"{name} cannot be mounted here: {error.stderr.decode(errors='replace')[:200]}"
+        except (OSError, subprocess.TimeoutExpired) as error:  # no `mount`, no room, a device that does not answer
+            return f"{name} cannot be mounted here: {error}"
 
 
 def _text(path: Path) -> str:
@@ -74,7 +78,7 @@ def _text(path: Path) -> str:
 
 
 def _do(*words: object) -> None:
-    subprocess.run([*map(str, words)], check=True, capture_output=True)
+    subprocess.run([*map(str, words)], check=True, capture_output=True, timeout=_SECONDS)
 
 
 def copy_sparse(source: Path, goal: Path) -> None:
@@ -170,12 +174,15 @@ class Disk:
 
     def power_on(self) -> None:
         """Mount what the power cut left: the file system's log is replayed. Nobody may have anything open there."""
+        device = self._device()
         self._unmount()
         still = self.image.with_name("still")
         if still.exists():
             still.replace(self.image)
-            # btrfs would keep to the newer of two disks with the same name, though that is gone.
-            _do("btrfs", "device", "scan", "--forget")
+            # btrfs would keep to the newer of two disks with the same name, though that is gone; of this one alone, and
+            # a kernel that has forgotten it by itself says so.
+            words = ["btrfs", "device", "scan", "--forget", f"/dev/{device}"]
+            subprocess.run(words, check=False, capture_output=True, timeout=_SECONDS)
         self._mount()
 
     def _still(self) -> None:

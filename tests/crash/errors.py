@@ -11,7 +11,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ _GROWS = {"write", "pwrite64", "writev", "copy_file_range", "sendfile", "falloca
 _NAMES = {"rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "mkdir", "mkdirat"}
 _GOES = {"unlink", "unlinkat", "rmdir"}
 _MODES = {"chmod", "fchmod", "fchmodat", "chown", "fchown", "ftruncate", "truncate", "utimensat"}
+_SYNCS = {"fsync", "fdatasync", "syncfs"}
 _READS = {"read", "pread64", "getdents64", "readlink", "readlinkat"}
 _WHOLE = 20
 
@@ -96,6 +97,8 @@ READ_MISHAPS = (
     Mishap("EMFILE from then on", Fail(errno.EMFILE), _opening, lasts=True, reads=True),
     Mishap("reads a byte at a time", Shorten(1), lambda name: name in {"read", "pread64"}, reads=True),
 )
+#: What a sync must not say. (Where there is no room, what was written is written again, and synced then.)
+_UNSYNCED = {Fail(errno.EIO), Lie(errno.EIO)}
 #: Commands that change nothing.
 READERS = {
     "list": ("list",),
@@ -114,18 +117,27 @@ READERS = {
 
 @dataclass
 class _Spoiler(Onlooker):
-    """Lets a mishap happen to the first call from a number on that it fits."""
+    """Lets a mishap happen to the first call from a number on that it fits.
+
+    `unsynced` is what was not synced that an exit code of 0 rests on. It rests on no ballast, and not on a view that
+    an earlier command may have left unsynced: to complete that before it begins, a command tries, and goes on.
+    """
 
     mishap: Mishap
     number: int
     hits: int = 0
     at: str = ""
+    unsynced: list[str] = field(default_factory=list)
+    begun: bool = False
 
     def before(self, call: Call) -> Action:
+        self.begun = self.begun or (call.name == "pwrite64" and b'"phase":"intent"' in call.data)
         if call.number < self.number or not self.mishap.fits(call.name) or (self.hits and not self.mishap.lasts):
             return Go()
         self.hits += 1
         self.at = self.at or str(call)
+        if call.name in _SYNCS and self.mishap.action in _UNSYNCED and (self.begun or "/serving" not in call.paths[0]):
+            self.unsynced += [path for path in call.paths if "/ballast" not in path]
         return self.mishap.action
 
 
@@ -144,6 +156,7 @@ def spoil(name: str, mishap: Mishap, number: int, *, whole: bool = False) -> Tri
             body = _document(done.output, done.errors)
             tally.counts[_ended(done.code, body)] += 1
             _truth(name, place, done.code, body, before)
+            assert done.code != 0 or not spoiler.unsynced, f"it said 0, and this is not synced: {spoiler.unsynced}"
             check(name, place)
             follow_up(name, place)
         except AssertionError as error:
@@ -194,7 +207,9 @@ def _document(output: str, errors: str) -> Any:
 def _truth(name: str, place: Path, code: int, body: dict[str, Any], before: dict[str, Any]) -> None:
     """The exit code says what has happened."""
     root, after = place / "ranker", seen(place)
-    if code == 0:
+    if code == 0 and any("unreadable" in kept["reasons"] for kept in body.get("kept", ())):
+        assert after == before, "it said that nobody may look at a version, and something happened"
+    elif code == 0:
         assert after == ending(name), "it said 0, and not everything is there"
         findings = Repository(root).verify().findings
         assert [finding for finding in findings if not finding.note] == [], "it said 0"
@@ -207,11 +222,20 @@ def _truth(name: str, place: Path, code: int, body: dict[str, Any], before: dict
         assert gone == set(body.get("removed", ())), f"it said {code}"
     elif name == "repair":
         assert code in {1, 5, 7, 8}
+    elif name == "push and promote":
+        promised = ending(name) if body.get("promoted") else ending("push") if body.get("version") else before
+        assert _but_for_views(after) == _but_for_views(promised), f"it said {code}, and not so"
+        assert code == 7 or after["views"] == promised["views"], f"it said {code}"
     elif code == 7:
         records = (before,) if name in {"pin", "unpin", "annotate"} else ()
-        assert after in (ending(name), *records), "it said 7, and it is not there"
+        known = [_but_for_views(state) for state in (ending(name), *records)]
+        assert _but_for_views(after) in known, "it said 7, and it is not there"
     else:
         assert after == before, f"it said {code}, and something happened"
+
+
+def _but_for_views(what: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in what.items() if key != "views"}
 
 
 def points(name: str, mishap: Mishap) -> list[int]:

@@ -18,8 +18,11 @@ from modelrepo.errors import IntegrityError
 
 
 def is_complete(version: Path) -> bool:
-    """Whether a version has every byte that its manifest promises, by nothing but the manifest."""
-    manifest = json.loads((version / "manifest.json").read_bytes())
+    """Whether a version is there with every byte that its manifest promises, by nothing but the manifest."""
+    try:
+        manifest = json.loads((version / "manifest.json").read_bytes())
+    except FileNotFoundError:
+        return False
     there = {str(path.relative_to(version)) for path in version.rglob("*") if path.is_file()}
     return there == {"manifest.json", *(entry["path"] for entry in manifest["files"])} and all(
         f"sha256:{hashlib.sha256((version / entry['path']).read_bytes()).hexdigest()}" == entry["digest"]
@@ -36,14 +39,14 @@ def check_tree(root: Path) -> None:
     """What must hold at every instant."""
     for path in root.iterdir():
         if path.name.startswith("v"):
-            assert is_complete(path), path
+            assert is_complete(path), f"{path} is not whole"
             golden = json.loads((path / "manifest.json").read_bytes()).get("golden")
             if golden is not None:
                 name = golden["digest"].removeprefix("sha256:")
                 kept = (root / ".modelrepo" / "golden" / f"{name}.{golden['format']}").read_bytes()
                 assert hashlib.sha256(kept).hexdigest() == name
     for name, target in targets(root).items():
-        assert is_complete(Path(target)), name
+        assert is_complete(Path(target)), f"{name} leads to what is not whole"
     for view in (root / "serving").iterdir():
         links = list(view.iterdir())
         assert links, f"{view} is empty"

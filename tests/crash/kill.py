@@ -19,7 +19,7 @@ from modelrepo.fs import native
 from .commands import FOUNDINGS
 from .stage import COMMANDS, calls, check, digest, follow_up, perform, set_up
 from .tracer import Action, Call, Go, Kill, Onlooker
-from .trials import Tally, Trial
+from .trials import Tally, Trial, saying
 
 #: One trial in so many runs the real command line rather than a fork of the server.
 _WHOLE = 20
@@ -70,10 +70,8 @@ def kill(name: str, number: int, *, again: float | None = None, whole: bool = Fa
             perform(place, *words, watcher=second, whole=whole)
             tally.counts["kill points of a recovery" if second.at else "ended before the call"] += 1
             _judged(name, place, f"{killer.at}, and then {second.at}", tally)
-        try:
+        with saying(f"behind {killer.at}"):
             follow_up(name, place)
-        except AssertionError as error:
-            raise AssertionError(f"behind {killer.at}: {error}") from error
         return tally
 
     then = "" if again is None else f", the next one {again:.3f} of the way"
@@ -82,10 +80,8 @@ def kill(name: str, number: int, *, again: float | None = None, whole: bool = Fa
 
 def _judged(name: str, place: Path, at: str, tally: Tally) -> None:
     tally.states.add(digest(place))
-    try:
+    with saying(f"killed before {at}"):
         check(name, place)
-    except AssertionError as error:
-        raise AssertionError(f"killed before {at}: {error}") from error
 
 
 def _length(place: Path, words: tuple[str, ...]) -> int:

@@ -397,7 +397,7 @@ class Machine(RuleBasedStateMachine):
     def accident(self, operation: Operation, step: int, fate: Any) -> None:
         """A command dies at one of its steps, or is told that the disk is broken; before or after, never between."""
         operation = self._meant(operation)
-        outcome = Child(lambda: self.library.do(operation), self.library.root, step, fate).outcome()
+        outcome = Child(lambda: self.library.do(operation), self.library.root, step, fate=fate).outcome()
         done, expected = after(self.model, operation)
         possible = between(self.model, operation)
         if outcome.code == 0:

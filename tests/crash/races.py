@@ -36,6 +36,7 @@ from modelrepo.errors import ModelRepoError
 from .commands import AGELESS, SAMPLES, build
 from .invariants import check_tree, go_on
 from .model import Model, NotDoneError
+from .parents import die_with
 from .server import import_everything
 from .trials import Tally, Trial
 
@@ -435,8 +436,10 @@ class Stage:
         return self.tally
 
     def _start(self, number: int, life: int, end: float) -> None:
+        parent = os.getpid()
         pid = os.fork()
         if pid == 0:
+            die_with(parent)
             _live(self.place, self.log, f"{self.seed}-{number}-{life}", end)
         self.running[pid] = Running(number, life, pid)
 
@@ -470,13 +473,11 @@ class Stage:
 
     def _reap(self, end: float) -> None:
         """Start those again that were killed; what one of them found is this process's failure."""
-        while self.running:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                return
-            gone = self.running.pop(pid, None)
-            if gone is None:
+        for pid in tuple(self.running):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended == 0:
                 continue
+            gone = self.running.pop(pid)
             code = os.waitstatus_to_exitcode(status)
             if code not in {0, -signal.SIGKILL}:
                 self._heard()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .replay import Link, Make, Mode, Move, Node, Operation, Remove, Sync, SyncAll, Trace, Truncate, Write, look, placed
-from .tracer import Action, Call, Go, tracer
+from .tracer import Action, Call, Go, Kill, tracer
 
 _KEEP_SIZE = 1
 #: Calls that say nothing about what a power cut leaves.
@@ -25,11 +25,13 @@ _After = Callable[[int], list[Operation]]
 
 
 class Recorder:
-    """A watcher that lets everything be done, and notes what changed."""
+    """A watcher that lets everything be done, and notes what changed; or kills, once, before the call of a number."""
 
-    def __init__(self, place: Path, numbers: dict[_Identity, int]) -> None:
+    def __init__(self, place: Path, numbers: dict[_Identity, int], killed_before: int | None = None) -> None:
         self.operations: list[Operation] = []
         self.unknown: list[str] = []
+        self.has_killed = False
+        self._killed_before = killed_before
         self._place = place
         self._numbers = numbers
         self._count = len(numbers)
@@ -37,6 +39,9 @@ class Recorder:
 
     def before(self, call: Call) -> Action:
         """Look at what the call is about to change."""
+        if call.number == self._killed_before and not self.has_killed:
+            self.has_killed = True
+            return Kill()
         self._waiting[call.thread] = self._meaning(call)
         return Go()
 
@@ -142,17 +147,26 @@ class Recorder:
         return self._numbers.get((status.st_dev, status.st_ino), -1)
 
 
-def record(place: Path, commands: Sequence[Sequence[str]]) -> Trace:
+def record(place: Path, commands: Sequence[Sequence[str]], *, killed_before: int | None = None) -> Trace:
     """Run commands one behind the other in a directory, and record what they do to what is below it.
+
+    Args:
+        place: The directory.
+        commands: Their words.
+        killed_before: Kill the first of them before this call: it has no end of its own then, and what it did counts
+            to the next.
 
     Raises:
         AssertionError: One of them failed, or did something that was not understood.
     """
     start, numbers = look(place)
-    recorder = Recorder(place, numbers)
+    recorder = Recorder(place, numbers, killed_before)
     ends = []
     for words in commands:
+        had_killed = recorder.has_killed
         done = tracer().run(words, cwd=place, places=[place], watcher=recorder)
+        if recorder.has_killed != had_killed:
+            continue
         assert done.code == 0, f"{' '.join(words)}: {done}"
         ends.append(len(recorder.operations))
     assert not recorder.unknown, recorder.unknown

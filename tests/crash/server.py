@@ -20,24 +20,28 @@ import sys
 from typing import Any
 
 from .calls import stop_at_calls
+from .parents import die_with
 
 _PR_SET_CHILD_SUBREAPER = 36
 
 
 def main() -> None:
     """Serve until the other side closes the socket."""
+    die_with(int(sys.argv[2]))
     door = socket.socket(fileno=int(sys.argv[1]))
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what a killed command leaves running comes here
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # and is not waited for
     import_everything()
     gc.collect()
     gc.freeze()
+    server = os.getpid()
     while True:
         message, descriptors, _, _ = socket.recv_fds(door, 1 << 20, 4)
         if not message:
             return
         pid = os.fork()
         if pid == 0:
+            die_with(server)
             door.close()
             _become(json.loads(message), descriptors)
         for descriptor in descriptors:

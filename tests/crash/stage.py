@@ -88,12 +88,13 @@ def ending(name: str) -> dict[str, Any]:
 
 
 def seen(place: Path) -> dict[str, Any]:
-    """What a reader sees: the names beside and in the root, where links lead, and what the library says of versions."""
+    """What others see: the names beside and in the root, where links lead, what is served, what is said of versions."""
     root = place / "ranker"
     what: dict[str, Any] = {"beside": sorted(name for name in os.listdir(place) if not name.startswith("."))}
     if root.is_dir():
         what["names"] = sorted(name for name in os.listdir(root) if not name.startswith("."))
         what["links"] = {path.name: os.path.realpath(path)[len(str(root)) :] for path in root.iterdir()}
+        what["views"] = {path.name: sorted(os.listdir(path)) for path in root.glob("serving/*")}
     try:
         rows = Repository(root).list()
     except (NoRepositoryError, IntegrityError) as error:

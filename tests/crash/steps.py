@@ -10,8 +10,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import select
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ from modelrepo.cli import exits
 from modelrepo.errors import ModelRepoError
 from modelrepo.fs import durable, native
 
+from .parents import die_with
+
 _EVENTS = {
     "open", "os.listdir", "os.scandir", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink",
     "os.truncate", "os.chmod", "fcntl.flock", "races.sync", "races.write", "races.rename_new",
@@ -29,6 +33,9 @@ _EVENTS = {
 
 #: What happens at the step: the child stops, dies as by SIGKILL, or is told that the disk is broken.
 Fate = Literal["stop", "die", "fail"]
+#: What takes longer hangs; a command waits 30 s for the lock.
+_SECONDS = 120.0
+_PAUSE_SECONDS = 0.001
 
 
 @dataclass(frozen=True)
@@ -41,13 +48,18 @@ class Outcome:
 
 
 class Child:
-    """A call in a process of its own: whoever lets it stop lets it go on or kills it, and waits for its end."""
+    """A call in a process of its own: whoever lets it stop lets it go on or kills it, and waits for its end.
 
-    def __init__(self, call: Callable[[], object], root: Path, step: int = 0, fate: Fate = "stop") -> None:
+    Its fate comes at each of the steps, from 1.
+    """
+
+    def __init__(self, call: Callable[[], object], root: Path, *steps: int, fate: Fate = "stop") -> None:
         ours, theirs = os.pipe()
+        parent = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
-            _run(call, _Steps(root, step, fate), theirs)
+            die_with(parent)
+            _run(call, _Steps(root, steps, fate), theirs)
         os.close(theirs)
         self._pipe = ours
         self._ended = False
@@ -59,10 +71,25 @@ class Child:
         return self._pid
 
     def is_stopped(self) -> bool:
-        """Wait until it has stopped (True) or ended (False)."""
-        _, status = os.waitpid(self._pid, os.WUNTRACED)
+        """Wait until it has stopped (True) or ended (False).
+
+        Raises:
+            AssertionError: It did neither for too long; it is killed.
+        """
+        end = time.monotonic() + _SECONDS
+        pid = 0
+        while not pid:
+            pid, status = os.waitpid(self._pid, os.WUNTRACED | os.WNOHANG)
+            if not pid:
+                self._limit(end)
+                time.sleep(_PAUSE_SECONDS)
         self._ended = not os.WIFSTOPPED(status)
         return not self._ended
+
+    def _limit(self, end: float) -> None:
+        if time.monotonic() > end:
+            self.kill()
+            raise AssertionError(f"the call neither stops nor ends within {_SECONDS} s")
 
     def go_on(self) -> None:
         """Let it run again."""
@@ -83,22 +110,39 @@ class Child:
 
     def _said(self) -> dict[str, Any]:
         if self._heard is None:
-            with os.fdopen(self._pipe, "rb") as file:
-                data = file.read()
-            while not self._ended:
-                self.is_stopped()
-            self._heard = json.loads(data) if data else {"outcome": {"code": None}, "steps": []}
+            self._heard = {"outcome": {"code": None}, "steps": []}
+            try:
+                data = self._read()
+            finally:
+                while not self._ended:
+                    self.is_stopped()
+            self._heard = json.loads(data) if data else self._heard
             assert self._heard["outcome"].get("kind") != "traceback", self._heard["outcome"]["message"]
         return self._heard
 
+    def _read(self) -> bytes:
+        """All that it says until it ends."""
+        end = time.monotonic() + _SECONDS
+        data = b""
+        try:
+            while True:
+                ready, _, _ = select.select([self._pipe], [], [], max(0, end - time.monotonic()))
+                part = os.read(self._pipe, 1 << 16) if ready else None
+                if part == b"":
+                    return data
+                data += part or b""
+                self._limit(end)
+        finally:
+            os.close(self._pipe)
+
 
 class _Steps:
-    """Counts the steps in the child, and lets its fate come at one of them."""
+    """Counts the steps in the child, and lets its fate come at some of them."""
 
-    def __init__(self, root: Path, step: int, fate: Fate) -> None:
+    def __init__(self, root: Path, steps: tuple[int, ...], fate: Fate) -> None:
         self.names: list[str] = []
         self._root = str(root)
-        self._step = step
+        self._steps = steps
         self._fate = fate
         self._busy = False
 
@@ -116,7 +160,7 @@ class _Steps:
         if event not in _EVENTS or self._busy or not self._concerns(words):
             return
         self.names.append(f"{event} {os.path.basename(str(words[0])) if words else ''}".strip())
-        if len(self.names) != self._step:
+        if len(self.names) not in self._steps:
             return
         self._busy = True
         if self._fate == "stop":

@@ -250,6 +250,14 @@ def test_a_power_cut_in_the_recovery_from_one_leaves_as_much(place: Path, name: 
 
 
 @pytest.mark.usefixtures("traceable")
+@pytest.mark.parametrize("name", ["push", "promote, rollback", "cleanup", "channel remove", "init", "adopt"])
+def test_a_power_cut_in_the_recovery_from_a_kill_leaves_as_much(place: Path, name: str) -> None:
+    number = chance(f"{name} killed").randint(1, cuts.calls(name))
+    tally = cuts.behind_a_kill(name, number, place, seed=SEED, size=2, thorough=2)
+    assert tally.counts["power cuts behind a kill"] > 0
+
+
+@pytest.mark.usefixtures("traceable")
 def test_what_was_confirmed_and_is_gone_is_noticed(place: Path) -> None:
     """Behind the end of a command its changes may not be undone, and before it nothing else may be changed."""
     cut = cuts.recording("promote")

@@ -23,6 +23,7 @@ import pytest
 
 from modelrepo import Repository
 from modelrepo.cli.exits import code_of
+from modelrepo.core.units import format_size
 from modelrepo.errors import ModelRepoError
 
 from .commands import AGELESS, SAMPLES, build
@@ -150,6 +151,10 @@ def test_on_a_disk_without_a_byte_cleanup_deletes(disk: Disk) -> None:
     assert (disk.top / "ranker" / ".modelrepo" / "removed" / "v3.json").stat().st_size > 0
 
 
+def size(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+
+
 @each
 def test_a_push_on_a_full_disk_says_what_it_needs_and_has_and_what_cleanup_would_free(disk: Disk) -> None:
     root = disk.top / "ranker"
@@ -162,9 +167,11 @@ def test_a_push_on_a_full_disk_says_what_it_needs_and_has_and_what_cleanup_would
     assert code == 8
     error = json.loads(text[: text.rindex("}") + 1])["error"]
     assert error["kind"] == "no-space"
-    assert error["expected"].startswith("307.2 kB and ")
-    assert error["got"].partition(" and ")[0] != error["expected"].partition(" and ")[0]
-    assert error["hint"] == "`modelrepo cleanup` would free 6.6 kB"
+    need, names = error["expected"].removesuffix(" files").split(" kB and ")
+    assert float(need) * 1000 > size(disk.top / "exports" / "four")
+    assert int(names) > len(list((disk.top / "exports" / "four").rglob("*")))
+    assert error["got"].partition(" and ")[0] != f"{need} kB"
+    assert error["hint"] == f"`modelrepo cleanup` would free {format_size(size(disk.top / 'exports' / 'three'))}"
     assert differences(before, picture(disk.top)) == []
     assert os.listdir(root / ".modelrepo" / "staging") == []
 

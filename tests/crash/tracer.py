@@ -37,6 +37,7 @@ _WAIT = 0x40000000 | 0x20000000
 _AT_FDCWD = -100
 _PATH_BYTES = 4096
 _PAGE = 4096
+_SWEEP_SECONDS = 60
 #: user_regs_struct of x86-64: where the registers stand that a call uses.
 _REGISTERS = 27
 _RESULT, _NUMBER, _ARGUMENTS = 10, 15, (14, 13, 12, 7, 9, 8)
@@ -207,7 +208,7 @@ class Tracer:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
         with its:
             self._server = subprocess.Popen(
-                [sys.executable, "-m", "crash.server", str(its.fileno())],
+                [sys.executable, "-m", "crash.server", str(its.fileno()), str(os.getpid())],
                 pass_fds=[its.fileno()],
                 stdin=subprocess.DEVNULL,
                 cwd=Path(__file__).parents[1],
@@ -282,9 +283,16 @@ class Tracer:
             return Done(code, output.read().decode(), errors.read().decode(), trace.calls, trace.hung)
 
     def _sweep(self) -> None:
-        """Wait until nothing is left of a command: what it had started, and what had no parent any more, is killed."""
+        """Wait until nothing is left of a command: what it had started, and what had no parent any more, is killed.
+
+        Raises:
+            TimeoutError: Something does not end: it waits for a device, say.
+        """
         children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children")
+        end = time.monotonic() + _SWEEP_SECONDS
         while left := children.read_text(encoding="ascii").split():
+            if time.monotonic() > end:
+                raise TimeoutError(f"killed {_SWEEP_SECONDS} s ago, and still there: {', '.join(left)}")
             for pid in left:
                 _kill(int(pid))
             with contextlib.suppress(ChildProcessError):

@@ -161,8 +161,11 @@ def is_journal(layout: Layout, descriptor: int) -> bool:
 
 
 def break_journal(patch: pytest.MonkeyPatch, layout: Layout, *, first: int, last: int, cut: bool = True) -> None:
-    """Let the syncs of the journal fail from the first to the last of these; where `cut` is False, cutting it too."""
-    sync, truncate, count = durable.sync, os.ftruncate, 0
+    """Let the syncs of the journal fail from the first to the last of these; where `cut` is False, cutting it too.
+
+    That of recovery, which comes before a command begins anything, is none of them.
+    """
+    sync, truncate, count = durable.sync, os.ftruncate, -1
 
     def failing(descriptor: int) -> None:
         nonlocal count
@@ -276,10 +279,12 @@ import os
 from modelrepo.fs import durable
 def fail(*_):
     raise OSError(5, "Input/output error", "journal.jsonl")
-real = durable.sync
+real, syncs = durable.sync, 0
 def sync(descriptor):
+    global syncs
     journal = os.path.samestat(os.fstat(descriptor), os.stat("ranker/.modelrepo/journal.jsonl"))
-    return fail() if journal else real(descriptor)
+    syncs += journal  # the first is recovery's, before anything is begun
+    return fail() if journal and syncs > 1 else real(descriptor)
 durable.sync = sync
 os.ftruncate = fail
 """
