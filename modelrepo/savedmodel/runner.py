@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +21,7 @@ from pydantic import ValidationError
 
 from modelrepo.errors import ModelError, SourceError
 from modelrepo.fs import deletion, durable
+from modelrepo.fs.look import read_file
 from modelrepo.savedmodel.report import Loaded, Report
 from modelrepo.savedmodel.trial import NOTHING, Trial, refusal
 
@@ -42,6 +44,25 @@ _LONGEST_WAIT = 3600.0
 def default_memory(size: int) -> int:
     """How much memory a model of this many bytes may use while it loads, in bytes."""
     return LOAD_MEMORY + MODEL_MEMORY_FACTOR * size
+
+
+@dataclass(frozen=True)
+class KerasExport:
+    """A SavedModel that was made of a Keras model.
+
+    Attributes:
+        directory: Where it is.
+        answers: Requests and what Keras answers, as a file of golden requests.
+        keras: Keras's version.
+        tensorflow_version: TensorFlow's.
+        made_up: Names of inputs that Keras made up.
+    """
+
+    directory: Path
+    answers: bytes
+    keras: str
+    tensorflow_version: str
+    made_up: list[str]
 
 
 class Inspector:
@@ -143,6 +164,35 @@ class Inspector:
             RequestError: It holds something else.
         """
         return int(self._ask({"do": "requests", "path": self._hand(golden)}, "reading", _READ_SECONDS)["requests"])
+
+    def export(self, path: Path, wishes: Mapping[str, Any], name: str) -> KerasExport:
+        """Make a SavedModel of a Keras file, and keep it until this ends.
+
+        Args:
+            path: The file.
+            wishes: See `keras_export.Wishes`.
+            name: What the export is called, in decimal digits.
+
+        Raises:
+            SourceError: It is no Keras file.
+            ModelError: It needs something, or cannot be exported.
+            RequestError: What was wished for cannot be found.
+        """
+        directory, answers = self._scratch / "export", self._scratch / "answers.json"
+        request = {
+            "do": "export",
+            "path": str(path),
+            "wishes": dict(wishes),
+            "place": os.getcwd(),
+            "directory": str(directory),
+            "answers": str(answers),
+            "name": name,
+        }
+        said = self._ask(request, "exporting the Keras model", self._seconds)
+        try:
+            return KerasExport(directory=directory, answers=read_file(answers, _ANSWER_LIMIT), **said)
+        except (TypeError, OSError) as error:
+            raise self._rubbish() from error
 
     def _hand(self, data: bytes) -> str:
         """Give the child a file."""

@@ -5,6 +5,7 @@ TensorFlow may print what they like; that goes to standard error). `{"do": "read
 without loading it, with TensorFlow's own protocol buffers, which can be imported without TensorFlow itself.
 `{"do": "load", "path": …, "tags": […]}` loads it with the Session loader, as TensorFlow Serving does, and then runs
 what else the request names (`requests.Trial`). `{"do": "requests", "path": …}` looks at a file of golden requests.
+`{"do": "export", "path": …}` makes a SavedModel of a Keras file (`keras_export`).
 An answer is `{"ok": …}` or `{"error": …, "kind": …}`; where the system could not read, `{"errno": …, "file": …}`.
 """
 
@@ -302,7 +303,25 @@ def _requests(request: dict[str, Any]) -> dict[str, Any]:
     return requests.check(request)
 
 
-_ACTIONS = {"warm": _warm, "read": _read, "load": _load, "requests": _requests}
+def _export(request: dict[str, Any]) -> dict[str, Any]:
+    """Make a SavedModel of a Keras file."""
+    from modelrepo.savedmodel import keras_export
+
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    tensorflow = _tensorflow()
+    try:
+        keras = importlib.import_module("keras")
+    except ImportError as error:
+        raise _RefusedError("tensorflow-missing", f"Keras cannot be imported here: {error}") from None
+    wishes = keras_export.Wishes(**request["wishes"])
+    model = keras_export.load(keras, request["path"], wishes, request["place"])
+    made = keras_export.export(
+        keras, tensorflow, model, wishes, request["directory"], request["answers"], request["name"]
+    )
+    return {**made, "tensorflow_version": tensorflow.__version__}
+
+
+_ACTIONS = {"warm": _warm, "read": _read, "load": _load, "requests": _requests, "export": _export}
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
