@@ -71,6 +71,7 @@ def load(keras: Any, path: str, wishes: Wishes, place: str) -> Any:
         Refusal: It cannot be read, names what is not known, or brings code.
     """
     known = dict(_custom(wishes.custom, place))
+    keras.utils.set_random_seed(0)  # layers make up seeds that the export holds: the same file gives the same bytes
     try:
         return keras.models.load_model(path, custom_objects=known, compile=False, safe_mode=not wishes.unsafe)
     except MemoryError:
