@@ -13,6 +13,7 @@ from modelrepo.core.formats import FORMAT, first_problem, newer_format
 from modelrepo.core.layout import MANIFEST
 from modelrepo.core.refs import Version
 from modelrepo.core.signatures import Signature
+from modelrepo.core.training import Training
 from modelrepo.core.values import Actor, Timestamp, Value, VersionField
 from modelrepo.errors import IntegrityError
 
@@ -121,6 +122,7 @@ class Manifest(Value):
         findings: What the scan found; None where nobody scanned it.
         scanned_by: Which TensorFlow's ops the scan knew; None where nobody scanned it.
         allowed_ops: Ops that the scan would have refused, and that the pusher let in.
+        training: What only training needs of it; None where nobody read the model, or can say.
         keras: The Keras model that it was exported from; None where a SavedModel was pushed.
         golden: Its golden requests; where `load` is `passed`, it answered them right at push. None where it has none.
         modelrepo_version: Which modelrepo wrote this.
@@ -149,6 +151,7 @@ class Manifest(Value):
     findings: tuple[Finding, ...] | None = None
     scanned_by: str | None = None
     allowed_ops: tuple[str, ...] = ()
+    training: Training | None = None
     keras: Keras | None = None
     golden: Golden | None = None
     modelrepo_version: str = Field(default="")

@@ -228,6 +228,7 @@ def _write_manifest(
         findings=report.findings if report else None,
         scanned_by=report.scanned_by if report else None,
         allowed_ops=staged.checked.allowed,
+        training=report.served.training if report else None,
         keras=options.keras.facts if options.keras is not None else None,
         golden=staged.golden.facts if staged.golden else None,
         modelrepo_version=__version__,

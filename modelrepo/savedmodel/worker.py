@@ -23,7 +23,7 @@ import types
 from collections import Counter
 from typing import Any, TextIO, TypeGuard
 
-from modelrepo.savedmodel import arrays, cage, rules, scanning
+from modelrepo.savedmodel import arrays, cage, rules, scanning, variables
 
 _MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
 _INIT_OP = "__saved_model_init_op"
@@ -212,13 +212,11 @@ def _meta_graph(graph: Any, protos: _Protos) -> dict[str, Any]:
     ops = Counter(node.op for node in graph.graph_def.node)
     for function in graph.graph_def.library.function:
         ops.update(node.op for node in function.node_def)
+    signatures = {name: each for name, each in sorted(graph.signature_def.items()) if name != _INIT_OP}
     return {
         "tags": list(graph.meta_info_def.tags),
-        "signatures": {
-            name: _signature(signature, protos)
-            for name, signature in sorted(graph.signature_def.items())
-            if name != _INIT_OP
-        },
+        "signatures": {name: _signature(signature, protos) for name, signature in signatures.items()},
+        **variables.used(graph, signatures, scanning.init_names(graph)),
         "ops": dict(sorted(ops.items())),
         "tensorflow_version": graph.meta_info_def.tensorflow_version or None,
     }
