@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from modelrepo.core.manifest import Keras
 from modelrepo.errors import ModelError, RequestError, SourceError, SystemRefusedError, from_os
 from modelrepo.fs import copying, deletion, durable, look, source
 from modelrepo.repository.border import place
-from modelrepo.savedmodel.runner import Inspector, default_memory
+from modelrepo.savedmodel.runner import Inspector, KerasExport, default_memory
 from modelrepo.savedmodel.trial import refusal
 
 #: How Keras's files are called.
@@ -179,18 +179,19 @@ def exported_live(model: Any, wishes: Wishes) -> Iterator[Source]:
         )
     scratch = durable.scratch()
     try:
-        directory, answers = scratch / "export", scratch / "answers.json"
+        directory = scratch / "export"
         wanted = keras_export.Wishes(wishes.batch, _absolute(wishes.serving))
         weights = hashlib.sha256()
         for weight in model.weights:
             weights.update(weight.numpy().tobytes())
         name = _name(f"sha256:{weights.hexdigest()}")
         try:
-            made = keras_export.export(keras, tensorflow, model, wanted, str(directory), str(answers), name)
+            said = keras_export.export(keras, tensorflow, model, wanted, str(directory), name)
         except Refusal as refused:
             raise refusal(refused.answer(), str) or refused from None
-        facts = Keras(version=made["keras"], serving=wishes.serving)
-        yield Source(directory, Path.cwd() / model.name, facts, answers.read_bytes(), _warnings(made["made_up"]))
+        made = KerasExport.of(directory, said)
+        facts = Keras(version=made.keras, serving=wishes.serving)
+        yield Source(directory, Path.cwd() / model.name, facts, made.answers, _warnings(made.made_up))
     finally:
         deletion.delete_tree(scratch)
 
@@ -230,7 +231,7 @@ def _absolute(serving: str | None) -> str | None:
     return f"{os.path.abspath(file)}:{name}"
 
 
-def _warnings(made_up: list[str]) -> tuple[str, ...]:
+def _warnings(made_up: Sequence[str]) -> tuple[str, ...]:
     if not made_up:
         return ()
     named = ", ".join(made_up)

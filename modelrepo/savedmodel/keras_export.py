@@ -1,16 +1,14 @@
 """A Keras model becomes a SavedModel, by Keras's own export, with signatures that are said and answers to compare.
 
 Used in the inspector's child, and in the process of whoever pushes a live model; it is given the modules `keras` and
-`tensorflow`, and imports neither. What Keras answers to a few made-up requests is written beside the export, as golden
+`tensorflow`, and imports neither. What Keras answers to a few made-up requests is told with the export, as golden
 requests are: an export whose answers differ is none.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
-import json
 import os
 import re
 import sys
@@ -101,10 +99,8 @@ def _custom(words: tuple[str, ...], place: str) -> Iterator[tuple[str, Any]]:
             raise Refusal("keras-option", f"{word} cannot be imported: {text}", "package.module:Name") from error
 
 
-def export(
-    keras: Any, tensorflow: Any, model: Any, wishes: Wishes, directory: str, answers: str, name: str
-) -> dict[str, Any]:
-    """Export a model, and write what it answers.
+def export(keras: Any, tensorflow: Any, model: Any, wishes: Wishes, directory: str, name: str) -> dict[str, Any]:
+    """Export a model, and ask it what the export shall answer, too.
 
     Args:
         keras: The module.
@@ -112,12 +108,13 @@ def export(
         model: The model.
         wishes: What the export shall be.
         directory: Where the SavedModel goes.
-        answers: Where requests and Keras's own answers go, as a document of golden requests.
         name: What the export is called instead of a random number, in decimal digits, so that the same model gives the
             same bytes.
 
     Returns:
-        `keras`: its version; `made_up`: names of inputs that Keras made up.
+        `keras`: its version; `answers`: requests and Keras's own answers, as a document of golden requests;
+            `fingerprint`: the bytes of TensorFlow's fingerprint with the name, in hex, None where there is none;
+            `made_up`: names of inputs that Keras made up.
 
     Raises:
         Refusal: The model cannot be exported so.
@@ -136,25 +133,25 @@ def export(
     except Exception as error:  # Keras raises whatever a model makes it raise
         text = f"{type(error).__name__}: {str(error)[:300]}"
         raise Refusal("keras-export", f"Keras could not export the model: {text}") from error
-    _rename(os.path.join(directory, "fingerprint.pb"), name)
     requests = [_request(tensorflow, keras, model, key, endpoint) for key, endpoint in endpoints.items()]
-    document = {"requests": requests, "tolerance": {"absolute": TOLERANCE, "relative": TOLERANCE}}
-    with open(answers, "w", encoding="ascii") as file:
-        json.dump(document, file)
     names = [spec.name for endpoint in endpoints.values() for spec in endpoint.specs]
-    return {"keras": keras.__version__, "made_up": sorted({name for name in names if _MADE_UP.fullmatch(name)})}
+    return {
+        "keras": keras.__version__,
+        "answers": {"requests": requests, "tolerance": {"absolute": TOLERANCE, "relative": TOLERANCE}},
+        "fingerprint": _named(os.path.join(directory, "fingerprint.pb"), name),
+        "made_up": sorted({name for name in names if _MADE_UP.fullmatch(name)}),
+    }
 
 
-def _rename(path: str, name: str) -> None:
-    """Put a name in place of the random number in TensorFlow's fingerprint, where there is one."""
-    with contextlib.suppress(ImportError, FileNotFoundError):
-        fingerprints = importlib.import_module("tensorflow.core.protobuf.fingerprint_pb2")
-        with open(path, "r+b") as file:
-            fingerprint = fingerprints.FingerprintDef.FromString(file.read())
-            fingerprint.uuid = name
-            file.seek(0)
-            file.truncate()
-            file.write(fingerprint.SerializeToString(deterministic=True))
+def _named(path: str, name: str) -> str | None:
+    """TensorFlow's fingerprint of the export with a name in place of its random number; None where there is none."""
+    known = sys.modules.get("tensorflow.core.protobuf.fingerprint_pb2")  # the export has imported it
+    if known is None or not os.path.exists(path):
+        return None
+    with open(path, "rb") as file:
+        fingerprint = known.FingerprintDef.FromString(file.read())
+    fingerprint.uuid = name
+    return bytes(fingerprint.SerializeToString(deterministic=True)).hex()
 
 
 def _own(keras: Any, tensorflow: Any, model: Any, wishes: Wishes) -> dict[str, _Endpoint]:

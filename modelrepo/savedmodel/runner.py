@@ -21,7 +21,6 @@ from pydantic import ValidationError
 
 from modelrepo.errors import ModelError, SourceError
 from modelrepo.fs import deletion, durable
-from modelrepo.fs.look import read_file
 from modelrepo.savedmodel.report import Loaded, Report
 from modelrepo.savedmodel.trial import NOTHING, Trial, refusal
 
@@ -31,6 +30,7 @@ LOAD_MEMORY = 4 * 1024**3
 MODEL_MEMORY_FACTOR = 3
 #: Reading the model without loading it is bounded too.
 _READ_SECONDS = 120.0
+_FINGERPRINT = "fingerprint.pb"
 _ANSWER_LIMIT = 256 * 1024 * 1024
 _KEPT_BYTES = 8 * 1024
 _SHOWN_LINES = 5
@@ -54,15 +54,27 @@ class KerasExport:
         directory: Where it is.
         answers: Requests and what Keras answers, as a file of golden requests.
         keras: Keras's version.
-        tensorflow_version: TensorFlow's.
         made_up: Names of inputs that Keras made up.
     """
 
     directory: Path
     answers: bytes
     keras: str
-    tensorflow_version: str
-    made_up: list[str]
+    made_up: tuple[str, ...]
+
+    @classmethod
+    def of(cls, directory: Path, said: Mapping[str, Any]) -> Self:
+        """Put the name of an export into it.
+
+        Args:
+            directory: Where it is.
+            said: What `keras_export.export` has said.
+        """
+        if said["fingerprint"] is not None:
+            durable.remove_file(directory / _FINGERPRINT)
+            durable.write_new(directory / _FINGERPRINT, bytes.fromhex(said["fingerprint"]), None)
+        answers = json.dumps(said["answers"]).encode()
+        return cls(directory, answers, str(said["keras"]), tuple(map(str, said["made_up"])))
 
 
 class Inspector:
@@ -178,20 +190,19 @@ class Inspector:
             ModelError: It needs something, or cannot be exported.
             RequestError: What was wished for cannot be found.
         """
-        directory, answers = self._scratch / "export", self._scratch / "answers.json"
+        directory = self._scratch / "export"
         request = {
             "do": "export",
             "path": str(path),
             "wishes": dict(wishes),
             "place": os.getcwd(),
             "directory": str(directory),
-            "answers": str(answers),
             "name": name,
         }
         said = self._ask(request, "exporting the Keras model", self._seconds)
         try:
-            return KerasExport(directory=directory, answers=read_file(answers, _ANSWER_LIMIT), **said)
-        except (TypeError, OSError) as error:
+            return KerasExport.of(directory, said)
+        except (KeyError, ValueError) as error:
             raise self._rubbish() from error
 
     def _hand(self, data: bytes) -> str:

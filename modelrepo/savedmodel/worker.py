@@ -313,9 +313,7 @@ def _export(request: dict[str, Any]) -> dict[str, Any]:
         raise _RefusedError("tensorflow-missing", f"Keras cannot be imported here: {error}") from None
     wishes = keras_export.Wishes(**request["wishes"])
     model = keras_export.load(keras, request["path"], wishes, request["place"])
-    made = keras_export.export(
-        keras, tensorflow, model, wishes, request["directory"], request["answers"], request["name"]
-    )
+    made = keras_export.export(keras, tensorflow, model, wishes, request["directory"], request["name"])
     return {**made, "tensorflow_version": tensorflow.__version__}
 
 

@@ -54,7 +54,7 @@ wishes = keras_export.Wishes(batch=3, custom=("keras_models:Doubled", "keras_mod
 told = {}
 for name in sys.argv[3:]:
     model = keras_export.load(keras, f"{sys.argv[1]}/{name}.keras", wishes, sys.argv[2])
-    said = keras_export.export(keras, tf, model, wishes, f"{sys.argv[1]}/{name}", f"{sys.argv[1]}/{name}.json", "7")
+    said = keras_export.export(keras, tf, model, wishes, f"{sys.argv[1]}/{name}", "7")
     loaded = tf.saved_model.load(f"{sys.argv[1]}/{name}")
     told[name] = {"made_up": said["made_up"]}
     for key, run in loaded.signatures.items():
