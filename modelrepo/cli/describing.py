@@ -7,8 +7,9 @@ from datetime import datetime
 
 from modelrepo.cli.answers import hanging, page
 from modelrepo.core.findings import Finding
-from modelrepo.core.manifest import Exported
+from modelrepo.core.manifest import Exported, Keras
 from modelrepo.core.signatures import Signature, describe
+from modelrepo.core.training import Training
 from modelrepo.core.units import format_size
 from modelrepo.core.values import Actor
 from modelrepo.repository import results
@@ -65,6 +66,25 @@ def findings(found: Sequence[Finding] | None, rules: str | None, allowed: Collec
     return lines
 
 
+def training(found: Training | None) -> list[str]:
+    """What only training needs, where there is any."""
+    return [] if found is None or found == Training() else [f"training:   {found}"]
+
+
+def _keras(keras: Keras | None) -> list[str]:
+    """The Keras model that it was exported from."""
+    if keras is None:
+        return []
+    size = f" ({format_size(keras.size)}{', kept in assets.extra' * keras.kept})" if keras.size is not None else ""
+    lines = [f"exported:   by Keras {keras.version} from {keras.file or 'a live model'}{size}"]
+    if keras.digest is not None:
+        lines.append(f"            {keras.digest}")
+    lines += [f"            served by {keras.serving}"] if keras.serving else []
+    lines += [f"            with {', '.join(keras.custom_objects)}"] if keras.custom_objects else []
+    lines += ["            with code from the file (--unsafe-deserialization)"] if keras.unsafe_deserialization else []
+    return lines
+
+
 def _exported(exported: Exported | None) -> list[str]:
     """What it was in the repository that it was exported from."""
     if exported is None:
@@ -85,11 +105,13 @@ def details(result: results.VersionDetails) -> str:
         f"pushed:     {moment(result.created_at)} UTC by {by}"
         + (" (adopted: its files' time)" if result.adopted else ""),
         f"from:       {result.source.host}:{result.source.path}" + (" (adopted)" if result.adopted else ""),
+        *_keras(result.keras),
         *_exported(result.source.exported),
         f"digest:     {result.digest}",
         f"size:       {format_size(result.size)} in {count(len(result.files), 'file')}",
         f"load:       {result.load}" + (f" (TensorFlow {result.loaded_by})" if result.loaded_by else ""),
         f"written by: TensorFlow {result.tensorflow_version or 'unknown'}",
+        *training(result.training),
         *findings(result.findings, result.scanned_by, result.allowed_ops),
     ]
     if result.golden is not None:
@@ -119,6 +141,7 @@ def inspection(result: results.Inspection) -> str:
         )
     if result.golden is not None:
         lines.append(f"golden:     {count(result.golden, 'request')} answered right")
+    lines += training(result.training)
     lines += findings(result.findings, result.scanned_by)
     lines += signatures(result.signatures)
     total = sum(result.ops.values())

@@ -75,7 +75,9 @@ def init(
 @command("push")
 def push(
     run: Run,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The SavedModel's directory.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="The SavedModel's directory, or a .keras or .h5 file.")
+    ],
     message: MessageOption = None,
     label: LabelOption = None,
     metric: MetricOption = None,
@@ -115,10 +117,28 @@ def push(
     number: Annotated[
         int | None, typer.Option("--number", metavar="N", help="Its number, above all others (the next one).")
     ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", metavar="N", min=1, help="Of a Keras file: add predict_batch, for batches of N."),
+    ] = None,
+    serving: Annotated[
+        str | None,
+        typer.Option("--serving", metavar="FILE.py:FUNCTION", help="Of a Keras file: what makes its signatures."),
+    ] = None,
+    custom_objects: Annotated[
+        list[str] | None,
+        typer.Option("--custom-objects", metavar="MODULE:NAME", help="Of a Keras file: where its own classes are."),
+    ] = None,
+    unsafe_deserialization: Annotated[
+        bool, typer.Option("--unsafe-deserialization", help="Of a Keras file: let it bring code (Lambda layers).")
+    ] = False,
+    keep_source: Annotated[
+        bool, typer.Option("--keep-source", help="Of a Keras file: store it, too, in assets.extra.")
+    ] = False,
     init_first: Annotated[bool, typer.Option("--init", help="Make the repository if there is none.")] = False,
     lock_timeout: LockOption = None,
 ) -> Answer:
-    """Take in a SavedModel as the next version."""
+    """Take in a SavedModel, or a Keras file that becomes one, as the next version."""
     if not promote and (channel is not None or allow_breaking or reason is not None):
         raise RequestError("--channel, --allow-breaking and --reason go with --promote", kind="options-need-promote")
     repository = run.repository(lock_timeout)
@@ -147,6 +167,11 @@ def push(
             number=number,
             golden=golden,
             smoke=smoke,
+            batch_size=batch_size,
+            serving=serving,
+            custom_objects=custom_objects or [],
+            unsafe_deserialization=unsafe_deserialization,
+            keep_source=keep_source,
             progress=progress,
             **arguments,
         )

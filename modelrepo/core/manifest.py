@@ -13,6 +13,7 @@ from modelrepo.core.formats import FORMAT, first_problem, newer_format
 from modelrepo.core.layout import MANIFEST
 from modelrepo.core.refs import Version
 from modelrepo.core.signatures import Signature
+from modelrepo.core.training import Training
 from modelrepo.core.values import Actor, Timestamp, Value, VersionField
 from modelrepo.errors import IntegrityError
 
@@ -70,6 +71,30 @@ class Golden(Value):
     requests: int
 
 
+class Keras(Value):
+    """The Keras model that a version was exported from at its push.
+
+    Attributes:
+        file: Its name; None where a live model was pushed.
+        digest: Of the file: `sha256:` and 64 hex digits of its bytes.
+        size: Its bytes.
+        version: Which Keras exported it.
+        serving: What made its signatures, where it was not its own call: `FILE.py:FUNCTION`.
+        custom_objects: Where its own classes came from: `package.module:Name`.
+        unsafe_deserialization: Whether the file was allowed to bring code.
+        kept: Whether the file is one of the version's.
+    """
+
+    file: str | None = None
+    digest: str | None = None
+    size: int | None = None
+    version: str
+    serving: str | None = None
+    custom_objects: tuple[str, ...] = ()
+    unsafe_deserialization: bool = False
+    kept: bool = False
+
+
 class Manifest(Value):
     """One version.
 
@@ -97,6 +122,8 @@ class Manifest(Value):
         findings: What the scan found; None where nobody scanned it.
         scanned_by: Which TensorFlow's ops the scan knew; None where nobody scanned it.
         allowed_ops: Ops that the scan would have refused, and that the pusher let in.
+        training: What only training needs of it; None where nobody read the model, or can say.
+        keras: The Keras model that it was exported from; None where a SavedModel was pushed.
         golden: Its golden requests; where `load` is `passed`, it answered them right at push. None where it has none.
         modelrepo_version: Which modelrepo wrote this.
     """
@@ -124,6 +151,8 @@ class Manifest(Value):
     findings: tuple[Finding, ...] | None = None
     scanned_by: str | None = None
     allowed_ops: tuple[str, ...] = ()
+    training: Training | None = None
+    keras: Keras | None = None
     golden: Golden | None = None
     modelrepo_version: str = Field(default="")
 

@@ -61,6 +61,7 @@ def inspect(layout: Layout, argument: str, load: Limits | None) -> Inspection:
             tensorflow_version=graph.tensorflow_version,
             fingerprint=report.fingerprint,
             ops=graph.ops,
+            training=graph.training,
             findings=report.findings,
             scanned_by=report.scanned_by,
         )

@@ -21,7 +21,17 @@ from modelrepo.core.manifest import Manifest, Origin
 from modelrepo.core.refs import NumberRef, Version
 from modelrepo.errors import IntegrityError, ModelRepoError, UnconfirmedError, from_os, told
 from modelrepo.fs import copying, durable, machine, source
-from modelrepo.repository import golden, initializing, moving, numbering, origins, reusing, staging, verifying
+from modelrepo.repository import (
+    from_keras,
+    golden,
+    initializing,
+    moving,
+    numbering,
+    origins,
+    reusing,
+    staging,
+    verifying,
+)
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.border import border
 from modelrepo.repository.progress import Counter, Progress
@@ -50,6 +60,7 @@ class Options:
         number: The version's number; None for the next.
         golden: The bytes of a file of golden requests that it shall carry.
         smoke: Whether to call every signature with zeros or empty strings.
+        keras: The Keras model that the source was exported from; None where it is what was pushed.
     """
 
     message: str | None = None
@@ -66,6 +77,7 @@ class Options:
     number: int | None = None
     golden: bytes | None = None
     smoke: bool = False
+    keras: from_keras.Source | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +128,11 @@ def push(
         staging.look_again(place, listing, options.links)
         if export is not None:
             export.require(files, place)
-        trial = Trial(golden=kept.data if kept is not None else None, smoke=options.smoke)
+        trial = Trial(
+            golden=kept.data if kept is not None else None,
+            answers=options.keras.answers if options.keras is not None else None,
+            smoke=options.smoke,
+        )
         with staging.told_as(place, directory):
             checked = staging.inspect(
                 inspector,
@@ -136,6 +152,8 @@ def push(
 def _commit(layout: Layout, staged: _Staged, place: Path, options: Options, timeout: float | None) -> PushResult:
     digest = content_digest(staged.files)
     warnings = [*staged.notes, *staged.checked.warnings]
+    if options.keras is not None:
+        warnings += options.keras.warnings
     sound: set[Version] = set()
     damaged: set[Version] = set()
     guess = (
@@ -191,7 +209,11 @@ def _write_manifest(
         files=staged.files,
         created_at=machine.now().time,
         created_by=actor,
-        source=Origin(path=str(place), host=actor.host, exported=export.origin() if export is not None else None),
+        source=Origin(
+            path=str(options.keras.place if options.keras is not None else place),
+            host=actor.host,
+            exported=export.origin() if export is not None else None,
+        ),
         message=said.message,
         labels=said.labels,
         metrics=said.metrics,
@@ -206,6 +228,8 @@ def _write_manifest(
         findings=report.findings if report else None,
         scanned_by=report.scanned_by if report else None,
         allowed_ops=staged.checked.allowed,
+        training=report.served.training if report else None,
+        keras=options.keras.facts if options.keras is not None else None,
         golden=staged.golden.facts if staged.golden else None,
         modelrepo_version=__version__,
     )

@@ -247,6 +247,13 @@ def inspect(
         warnings.append(f"no meta graph is tagged exactly `serve`: TensorFlow Serving needs --saved_model_tags={tags}")
     if not report.served.signatures:
         warnings.append("it has no signatures: nobody can call it by name")
+    if report.served.unfilled:
+        names = ", ".join(report.served.unfilled)
+        what = f"{names}: reads variables that neither the checkpoint nor the start fills, and will fail when called"
+        warnings.append(f"{what}; of a Keras model, push the .keras file, or an export by model.export()")
+    training = report.served.training
+    if training is not None and training.is_worth_saying(sum(each.size for each in look.walk(directory))):
+        warnings.append(f"{training}: an export for serving, such as Keras's model.export(), leaves that out")
     if not load:
         return Checked(report, None, allowed, tuple(warnings))
     before = copying.stamps(directory, linked)

@@ -6,6 +6,7 @@ from typing import Any
 
 from modelrepo.core.findings import Finding
 from modelrepo.core.signatures import Signature
+from modelrepo.core.training import Training
 from modelrepo.core.values import Value
 
 #: The tag set that TensorFlow Serving loads unless it is told otherwise.
@@ -20,12 +21,17 @@ class MetaGraph(Value):
         signatures: Its contract, without TensorFlow's own `__saved_model_init_op`.
         ops: How often each op stands in its graph and function library.
         tensorflow_version: Which TensorFlow wrote it, as it says itself.
+        training: What only training needs of it; None where nobody can say.
+        unfilled: Signatures that read variables which nothing fills: they fail when they are called. None where nobody
+            can say.
     """
 
     tags: tuple[str, ...]
     signatures: dict[str, Signature]
     ops: dict[str, int]
     tensorflow_version: str | None
+    training: Training | None = None
+    unfilled: tuple[str, ...] | None = None
 
 
 class Report(Value):

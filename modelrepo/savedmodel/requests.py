@@ -100,6 +100,7 @@ class Trial:
     """What to run, read before the model is loaded: what the model then does to the files changes nothing."""
 
     golden: Golden | None
+    answers: Golden | None
     smoke: bool
     inputs: Request | None
     signature: str | None
@@ -107,9 +108,10 @@ class Trial:
     @classmethod
     def of(cls, request: Mapping[str, Any]) -> Trial:
         """Read what the parent wants."""
-        golden, inputs = request.get("golden"), request.get("inputs")
+        golden, answers, inputs = request.get("golden"), request.get("answers"), request.get("inputs")
         return cls(
             parse_golden(_bytes(golden)) if golden else None,
+            parse_golden(_bytes(answers)) if answers else None,
             bool(request.get("smoke")),
             parse_inputs(_bytes(inputs)) if inputs else None,
             request.get("signature"),

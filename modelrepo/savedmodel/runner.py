@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,6 +30,7 @@ LOAD_MEMORY = 4 * 1024**3
 MODEL_MEMORY_FACTOR = 3
 #: Reading the model without loading it is bounded too.
 _READ_SECONDS = 120.0
+_FINGERPRINT = "fingerprint.pb"
 _ANSWER_LIMIT = 256 * 1024 * 1024
 _KEPT_BYTES = 8 * 1024
 _SHOWN_LINES = 5
@@ -42,6 +44,37 @@ _LONGEST_WAIT = 3600.0
 def default_memory(size: int) -> int:
     """How much memory a model of this many bytes may use while it loads, in bytes."""
     return LOAD_MEMORY + MODEL_MEMORY_FACTOR * size
+
+
+@dataclass(frozen=True)
+class KerasExport:
+    """A SavedModel that was made of a Keras model.
+
+    Attributes:
+        directory: Where it is.
+        answers: Requests and what Keras answers, as a file of golden requests.
+        keras: Keras's version.
+        made_up: Names of inputs that Keras made up.
+    """
+
+    directory: Path
+    answers: bytes
+    keras: str
+    made_up: tuple[str, ...]
+
+    @classmethod
+    def of(cls, directory: Path, said: Mapping[str, Any]) -> Self:
+        """Put the name of an export into it.
+
+        Args:
+            directory: Where it is.
+            said: What `keras_export.export` has said.
+        """
+        if said["fingerprint"] is not None:
+            durable.remove_file(directory / _FINGERPRINT)
+            durable.write_new(directory / _FINGERPRINT, bytes.fromhex(said["fingerprint"]), None)
+        answers = json.dumps(said["answers"]).encode()
+        return cls(directory, answers, str(said["keras"]), tuple(map(str, said["made_up"])))
 
 
 class Inspector:
@@ -143,6 +176,34 @@ class Inspector:
             RequestError: It holds something else.
         """
         return int(self._ask({"do": "requests", "path": self._hand(golden)}, "reading", _READ_SECONDS)["requests"])
+
+    def export(self, path: Path, wishes: Mapping[str, Any], name: str) -> KerasExport:
+        """Make a SavedModel of a Keras file, and keep it until this ends.
+
+        Args:
+            path: The file.
+            wishes: See `keras_export.Wishes`.
+            name: What the export is called, in decimal digits.
+
+        Raises:
+            SourceError: It is no Keras file.
+            ModelError: It needs something, or cannot be exported.
+            RequestError: What was wished for cannot be found.
+        """
+        directory = self._scratch / "export"
+        request = {
+            "do": "export",
+            "path": str(path),
+            "wishes": dict(wishes),
+            "place": os.getcwd(),
+            "directory": str(directory),
+            "name": name,
+        }
+        said = self._ask(request, "exporting the Keras model", self._seconds)
+        try:
+            return KerasExport.of(directory, said)
+        except (KeyError, ValueError) as error:
+            raise self._rubbish() from error
 
     def _hand(self, data: bytes) -> str:
         """Give the child a file."""

@@ -45,6 +45,13 @@ class Runner:
             Refusal: A request does not fit the model, the model fails, or an answer is wrong.
         """
         done: dict[str, Any] = {}
+        if trial.answers is not None:
+            try:
+                self._golden(trial.answers)
+            except Refusal as refusal:
+                if refusal.kind != "golden-mismatch":
+                    raise
+                raise Refusal("keras-mismatch", _as_keras(str(refusal)), refusal.expected, refusal.got) from None
         if trial.golden is not None:
             self._golden(trial.golden)
             done["golden"] = len(trial.golden.requests)
@@ -203,6 +210,10 @@ class Runner:
             text = f"{type(error).__name__}: {str(error)[:_TEXT]}"
             raise Refusal(kind, f"{where}: signature `{name}` failed: {text}") from None
         return {key: _array(value) for key, value in got.items()}
+
+
+def _as_keras(text: str) -> str:
+    return f"the export does not answer as Keras does: {text.replace('golden request', 'request')}"
 
 
 def _array(value: Any) -> Any:

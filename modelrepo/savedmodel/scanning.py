@@ -247,7 +247,7 @@ def _name(text: str) -> str:
 def _surroundings(meta: Any, assets: Iterable[Any]) -> Surroundings:
     """What a meta graph says about its graph."""
     signatures = {name: signature for name, signature in meta.signature_def.items() if name != _INIT_SIGNATURE}
-    starts = {base(name) for name in _init_names(meta)}
+    starts = {base(name) for name in init_names(meta)}
     return Surroundings(
         saver=base(meta.saver_def.filename_tensor_name),
         assets=frozenset(base(asset.tensor_info.name) for asset in assets),
@@ -259,7 +259,8 @@ def _surroundings(meta: Any, assets: Iterable[Any]) -> Surroundings:
     )
 
 
-def _init_names(meta: Any) -> Iterator[str]:
+def init_names(meta: Any) -> Iterator[str]:
+    """What runs when a meta graph is loaded."""
     if _INIT_SIGNATURE in meta.signature_def:
         yield from (info.name for info in meta.signature_def[_INIT_SIGNATURE].outputs.values())
     for key in _INIT_COLLECTIONS:

@@ -6,16 +6,35 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modelrepo.errors import ModelError, ModelRepoError, NotFoundError, RequestError
+from modelrepo.errors import ModelError, ModelRepoError, NotFoundError, RequestError, SourceError
 
 #: What the child says of requests and answers, and whose fault that is.
 _FAMILIES: dict[str, type[ModelRepoError]] = {
     "requests-malformed": RequestError,
     "signature-missing": NotFoundError,
     "golden-mismatch": ModelError,
+    "keras-mismatch": ModelError,
+    "keras-custom": ModelError,
+    "keras-unsafe": ModelError,
+    "keras-export": ModelError,
+    "keras-unbuilt": ModelError,
+    "keras-run": ModelError,
+    "keras-backend": ModelError,
+    "keras-option": RequestError,
+    "keras-unreadable": SourceError,
     "smoke-failed": ModelError,
     "model-run": ModelError,
     "outputs-too-large": ModelError,
+}
+#: What to do about it.
+_HINTS = {
+    "keras-custom": "--custom-objects package.module:NAME says where it is",
+    "keras-unsafe": "--unsafe-deserialization lets it run while it is exported: only what you would run yourself",
+    "keras-export": "--serving FILE.py:FUNCTION says what to serve; or export it in Python and push the directory",
+    "keras-unbuilt": "call it once before saving, or give it an Input; --serving FILE.py:FUNCTION says what it takes",
+    "keras-run": "--serving FILE.py:FUNCTION says what to serve",
+    "keras-unreadable": "save it again with model.save(); a SavedModel is pushed as a directory",
+    "keras-mismatch": "what was exported is another model than Keras's: nothing was stored",
 }
 
 
@@ -25,12 +44,14 @@ class Trial:
 
     Attributes:
         golden: The bytes of a file of golden requests.
+        answers: Likewise, of requests that the model this one was made of has answered.
         smoke: Whether to call every signature with zeros or empty strings.
         inputs: The bytes of a file with the inputs of one call.
         signature: Which signature that call means; None for the usual one.
     """
 
     golden: bytes | None = None
+    answers: bytes | None = None
     smoke: bool = False
     inputs: bytes | None = None
     signature: str | None = None
@@ -48,6 +69,7 @@ class Trial:
         """
         return {
             "golden": None if self.golden is None else hand(self.golden),
+            "answers": None if self.answers is None else hand(self.answers),
             "smoke": self.smoke,
             "inputs": None if self.inputs is None else hand(self.inputs),
             "signature": self.signature,
@@ -66,4 +88,6 @@ def refusal(answer: Mapping[str, Any], printable: Callable[[str], str]) -> Model
     expected, got = (
         printable(value) if isinstance(value := answer.get(name), str) else None for name in ("expected", "got")
     )
-    return family(printable(str(answer.get("error"))), kind=kind, expected=expected, got=got)
+    error = family(printable(str(answer.get("error"))), kind=kind, expected=expected, got=got)
+    error.hint = _HINTS.get(kind)
+    return error

@@ -5,6 +5,7 @@ TensorFlow may print what they like; that goes to standard error). `{"do": "read
 without loading it, with TensorFlow's own protocol buffers, which can be imported without TensorFlow itself.
 `{"do": "load", "path": …, "tags": […]}` loads it with the Session loader, as TensorFlow Serving does, and then runs
 what else the request names (`requests.Trial`). `{"do": "requests", "path": …}` looks at a file of golden requests.
+`{"do": "export", "path": …}` makes a SavedModel of a Keras file (`keras_export`).
 An answer is `{"ok": …}` or `{"error": …, "kind": …}`; where the system could not read, `{"errno": …, "file": …}`.
 """
 
@@ -22,7 +23,7 @@ import types
 from collections import Counter
 from typing import Any, TextIO, TypeGuard
 
-from modelrepo.savedmodel import arrays, cage, rules, scanning
+from modelrepo.savedmodel import arrays, cage, rules, scanning, variables
 
 _MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
 _INIT_OP = "__saved_model_init_op"
@@ -211,13 +212,11 @@ def _meta_graph(graph: Any, protos: _Protos) -> dict[str, Any]:
     ops = Counter(node.op for node in graph.graph_def.node)
     for function in graph.graph_def.library.function:
         ops.update(node.op for node in function.node_def)
+    signatures = {name: each for name, each in sorted(graph.signature_def.items()) if name != _INIT_OP}
     return {
         "tags": list(graph.meta_info_def.tags),
-        "signatures": {
-            name: _signature(signature, protos)
-            for name, signature in sorted(graph.signature_def.items())
-            if name != _INIT_OP
-        },
+        "signatures": {name: _signature(signature, protos) for name, signature in signatures.items()},
+        **variables.used(graph, signatures, scanning.init_names(graph)),
         "ops": dict(sorted(ops.items())),
         "tensorflow_version": graph.meta_info_def.tensorflow_version or None,
     }
@@ -302,7 +301,23 @@ def _requests(request: dict[str, Any]) -> dict[str, Any]:
     return requests.check(request)
 
 
-_ACTIONS = {"warm": _warm, "read": _read, "load": _load, "requests": _requests}
+def _export(request: dict[str, Any]) -> dict[str, Any]:
+    """Make a SavedModel of a Keras file."""
+    from modelrepo.savedmodel import keras_export
+
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    tensorflow = _tensorflow()
+    try:
+        keras = importlib.import_module("keras")
+    except ImportError as error:
+        raise _RefusedError("tensorflow-missing", f"Keras cannot be imported here: {error}") from None
+    wishes = keras_export.Wishes(**request["wishes"])
+    model = keras_export.load(keras, request["path"], wishes, request["place"])
+    made = keras_export.export(keras, tensorflow, model, wishes, request["directory"], request["name"])
+    return {**made, "tensorflow_version": tensorflow.__version__}
+
+
+_ACTIONS = {"warm": _warm, "read": _read, "load": _load, "requests": _requests, "export": _export}
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):

@@ -20,7 +20,7 @@ READING = {
     "cli.answers cli.app cli.commands cli.completion cli.describing cli.environment cli.exits cli.main cli.options",
     "cli.render",
     "core.annotations core.config core.contents core.findings core.formats core.history core.layout core.manifest",
-    "core.modes core.moment core.records core.refs core.signatures core.units core.values",
+    "core.modes core.moment core.records core.refs core.signatures core.training core.units core.values",
     "fs.ballast fs.durable fs.journal fs.locks fs.look fs.native fs.processes",
     "repository.border repository.facade.asking repository.facade.releasing repository.facade.rooted",
     "repository.facade.storing repository.leasing repository.opening repository.progress repository.resolving",

@@ -74,7 +74,7 @@ class Storing(Rooted):
 
     def push(
         self,
-        source: str | os.PathLike[str],
+        source: str | os.PathLike[str] | object,
         *,
         message: str | None = None,
         labels: Mapping[str, str] | None = None,
@@ -94,14 +94,19 @@ class Storing(Rooted):
         number: int | None = None,
         golden: str | os.PathLike[str] | None = None,
         smoke: bool = False,
+        batch_size: int | None = None,
+        serving: str | None = None,
+        custom_objects: Sequence[str] = (),
+        unsafe_deserialization: bool = False,
+        keep_source: bool = False,
         progress: Progress | None = None,
     ) -> results.PushResult:
-        """Take in a SavedModel as the next version.
+        """Take in a SavedModel, or a Keras model that becomes one, as the next version.
 
         Others see the version whole or not at all. On return it is on the disk.
 
         Args:
-            source: The SavedModel's directory, only read.
+            source: The SavedModel's directory, or a `.keras` or `.h5` file, only read; or a live `keras.Model`.
             message: What to say about it.
             labels: Words, by key.
             metrics: Finite numbers, by key.
@@ -122,6 +127,12 @@ class Storing(Rooted):
             golden: A file of requests and right answers, JSON or `.npz` (docs/golden.md): run behind the load, kept
                 with the version. Of an export, the file beside it where this is None.
             smoke: Call every signature with zeros or empty strings; what comes must be finite.
+            batch_size: Of a Keras model: add the signature `predict_batch` for batches of just this size.
+            serving: Of a Keras model: `FILE.py:FUNCTION`; it is given the model and returns the `tf.function` to serve,
+                or several by name, each with an `input_signature` of named tensors.
+            custom_objects: Of a Keras file: where its own classes are, `package.module:Name`.
+            unsafe_deserialization: Of a Keras file: let it bring code (Lambda layers).
+            keep_source: Of a Keras file: store it, too, in `assets.extra`.
             progress: Is told how many bytes are copied.
 
         Returns:
@@ -135,8 +146,8 @@ class Storing(Rooted):
             RefusedError: The number is spent. Or it was stored, but not promoted: then `error.partial` is the result.
             IntegrityError: It is an export (see `export`) whose files are not what its manifest says.
         """
+        from modelrepo.repository import from_keras, pushing, staging
         from modelrepo.repository import golden as requests
-        from modelrepo.repository import pushing, staging
         from modelrepo.repository.routing import Request
 
         if smoke and not load:
@@ -159,11 +170,15 @@ class Storing(Rooted):
             number=numbered(number),
             smoke=smoke,
         )
+        wishes = from_keras.Wishes(batch_size, serving, tuple(custom_objects), unsafe_deserialization, keep_source)
         with border("push"):
             if golden is not None:
                 data = requests.read_requests(Path(place(golden, "the golden file")))
                 options = dataclasses.replace(options, golden=data)
-            return pushing.push(self._layout, Path(place(source, "the source")), options, self._timeout, progress)
+            limits = from_keras.Limits(options.load, options.load_memory, options.load_seconds)
+            with from_keras.opened(source, wishes, limits) as (directory, made):
+                options = dataclasses.replace(options, keras=made)
+                return pushing.push(self._layout, directory, options, self._timeout, progress)
 
     def export(
         self, ref: str | Version, path: str | os.PathLike[str], *, progress: Progress | None = None

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from modelrepo.core.findings import Finding
 from modelrepo.core.signatures import Comparison, Signature
+from modelrepo.core.training import Training
 from modelrepo.core.values import Value, VersionField
 
 
@@ -22,6 +23,7 @@ class Inspection(Value):
         tensorflow_version: Which TensorFlow wrote it.
         fingerprint: TensorFlow's own.
         ops: How often each op stands in the meta graph for serving.
+        training: What only training needs of it; None where nobody can say.
         findings: What the scan found in all meta graphs.
         scanned_by: Which TensorFlow's ops the scan knows.
         load: Whether TensorFlow has loaded it just now; None where that was not asked.
@@ -37,6 +39,7 @@ class Inspection(Value):
     tensorflow_version: str | None
     fingerprint: dict[str, str] | None
     ops: dict[str, int]
+    training: Training | None
     findings: tuple[Finding, ...]
     scanned_by: str
     load: Literal["passed"] | None = None

@@ -1,0 +1,238 @@
+"""The step before a SavedModel: a Keras file or a live Keras model is exported, and what it answers kept to compare.
+
+A file is read and exported in a child process with the limits of a load. A live model is exported where it lives, by
+the same code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelrepo.core.manifest import Keras
+from modelrepo.errors import ModelError, RequestError, SourceError, SystemRefusedError, from_os
+from modelrepo.fs import copying, deletion, durable, look, source
+from modelrepo.repository.border import place
+from modelrepo.savedmodel.runner import Inspector, KerasExport, default_memory
+from modelrepo.savedmodel.trial import refusal
+
+#: How Keras's files are called.
+SUFFIXES = (".keras", ".h5", ".hdf5")
+#: Where TensorFlow's own convention puts files that a SavedModel only carries along.
+_KEPT = "assets.extra"
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the export shall be.
+
+    Attributes:
+        batch: The size of the batches of the signature `predict_batch`; None for no such signature.
+        serving: `FILE.py:FUNCTION` that makes the signatures; None for the model's own call.
+        custom: `package.module:Name` of what the file names.
+        unsafe: Whether the file may bring code.
+        keep: Whether the version shall carry the file.
+    """
+
+    batch: int | None = None
+    serving: str | None = None
+    custom: tuple[str, ...] = ()
+    unsafe: bool = False
+    keep: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """A Keras model, exported.
+
+    Attributes:
+        directory: The SavedModel.
+        place: What was pushed.
+        facts: What the manifest says of it.
+        answers: Requests, and what Keras answers.
+        warnings: What somebody should know.
+    """
+
+    directory: Path
+    place: Path
+    facts: Keras
+    answers: bytes
+    warnings: tuple[str, ...]
+
+
+def is_file(path: Path) -> bool:
+    """Whether a source is a Keras file by its name, and no directory."""
+    return path.suffix in SUFFIXES and not path.is_dir()
+
+
+def is_live(source: object) -> bool:
+    """Whether a source is a live Keras model: of a Keras that is imported."""
+    keras: Any = sys.modules.get("keras")
+    return keras is not None and isinstance(source, keras.Model)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a push allows.
+
+    Attributes:
+        load: Whether models may be loaded at all.
+        memory: Bytes of memory; None for the default.
+        seconds: How long one process may take.
+    """
+
+    load: bool
+    memory: int | None
+    seconds: float
+
+
+@contextlib.contextmanager
+def opened(what: object, wishes: Wishes, limits: Limits) -> Iterator[tuple[Path, Source | None]]:
+    """What a push shall take: a directory as it is, or a Keras model that is exported into one.
+
+    Yields:
+        The SavedModel's directory, and of what Keras model it is.
+
+    Raises:
+        RequestError: It is neither, or the wishes are for Keras models.
+    """
+    live = is_live(what)
+    path = None if live or not isinstance(what, str | os.PathLike) else Path(place(what, "the source"))
+    if path is None and not live:
+        raise RequestError(
+            "the source is neither a path nor a Keras model", kind="source-malformed", got=type(what).__name__
+        )
+    if path is not None and not is_file(path):
+        if wishes != Wishes():
+            raise RequestError(
+                f"{path} is no Keras file",
+                kind="options-exclude",
+                expected=f"a file that ends in {', '.join(SUFFIXES)}, for what is said of Keras models",
+            )
+        yield path, None
+        return
+    if not limits.load:
+        raise RequestError(
+            "a Keras model is loaded to be exported", kind="options-exclude", got="a push without the load"
+        )
+    if path is None:
+        with exported_live(what, wishes) as made:
+            yield made.directory, made
+    else:
+        with exported(path, wishes, memory=limits.memory, seconds=limits.seconds) as made:
+            yield made.directory, made
+
+
+@contextlib.contextmanager
+def exported(path: Path, wishes: Wishes, *, memory: int | None, seconds: float) -> Iterator[Source]:
+    """Export a Keras file in a child process; gone afterwards.
+
+    Raises:
+        SourceError: It is missing, or no Keras file.
+        ModelError: It needs something that it does not get, or cannot be exported.
+    """
+    data_size, digest = _digested(path)
+    with Inspector(memory=memory or default_memory(data_size), seconds=seconds) as inspector:
+        options = {"batch": wishes.batch, "serving": _absolute(wishes.serving), "custom": wishes.custom}
+        made = inspector.export(path.resolve(), {**options, "unsafe": wishes.unsafe}, _name(digest))
+        if _digested(path) != (data_size, digest):
+            raise SourceError(f"{path} changed while it was read", kind="source-changed", hint="push it again")
+        if wishes.keep:
+            _keep(path, made.directory / _KEPT)
+        facts = Keras(
+            file=path.name,
+            digest=digest,
+            size=data_size,
+            version=made.keras,
+            serving=wishes.serving,
+            custom_objects=wishes.custom,
+            unsafe_deserialization=wishes.unsafe,
+            kept=wishes.keep,
+        )
+        yield Source(made.directory, path.resolve(), facts, made.answers, _warnings(made.made_up))
+
+
+@contextlib.contextmanager
+def exported_live(model: Any, wishes: Wishes) -> Iterator[Source]:
+    """Export a live model, in this process; gone afterwards."""
+    if wishes.keep or wishes.unsafe or wishes.custom:
+        raise RequestError(
+            "a live Keras model has no file", kind="options-exclude", got="keep_source, unsafe or custom_objects"
+        )
+    from modelrepo.savedmodel import keras_export
+    from modelrepo.savedmodel.arrays import Refusal
+
+    keras: Any = sys.modules["keras"]
+    tensorflow: Any = sys.modules.get("tensorflow")
+    if tensorflow is None:
+        raise ModelError(
+            f"Keras runs on {keras.backend.backend()} here",
+            kind="keras-backend",
+            expected="KERAS_BACKEND=tensorflow",
+            hint="save the model and push the file: it is exported in a process of its own",
+        )
+    scratch = durable.scratch()
+    try:
+        directory = scratch / "export"
+        wanted = keras_export.Wishes(wishes.batch, _absolute(wishes.serving))
+        weights = hashlib.sha256()
+        for weight in model.weights:
+            weights.update(weight.numpy().tobytes())
+        name = _name(f"sha256:{weights.hexdigest()}")
+        try:
+            said = keras_export.export(keras, tensorflow, model, wanted, str(directory), name)
+        except Refusal as refused:
+            raise refusal(refused.answer(), str) or refused from None
+        made = KerasExport.of(directory, said)
+        facts = Keras(version=made.keras, serving=wishes.serving)
+        yield Source(directory, Path.cwd() / model.name, facts, made.answers, _warnings(made.made_up))
+    finally:
+        deletion.delete_tree(scratch)
+
+
+def _keep(path: Path, directory: Path) -> None:
+    """Lay the file beside the model that was made of it."""
+    real = path.resolve()
+    file = source.SourceFile(path.name, str(real), source.identity(os.stat(real)))
+    durable.make_directory(directory, None)
+    copying.copy(source.Listing((file,), ()), directory, None)
+
+
+def _digested(path: Path) -> tuple[int, str]:
+    try:
+        return look.file_digest(path.resolve())
+    except (FileNotFoundError, NotADirectoryError):
+        raise SourceError(
+            f"{path} does not exist", kind="source-missing", expected="a SavedModel directory or a Keras file"
+        ) from None
+    except PermissionError as error:
+        refused = from_os(error, "read the source")
+        raise SystemRefusedError(refused.message, kind="permission", hint="let this user read it") from error
+
+
+def _name(digest: str) -> str:
+    """A number from a digest, as the random one that TensorFlow would take: 128 bits, decimal."""
+    return str(int(digest.removeprefix("sha256:")[:32], 16))
+
+
+def _absolute(serving: str | None) -> str | None:
+    """The same function of the same file, from any directory."""
+    if serving is None:
+        return None
+    file, colon, name = serving.rpartition(":")
+    if not colon or not file or not name.isidentifier():
+        raise RequestError("--serving is malformed", kind="keras-option", expected="FILE.py:FUNCTION", got=serving)
+    return f"{os.path.abspath(file)}:{name}"
+
+
+def _warnings(made_up: Sequence[str]) -> tuple[str, ...]:
+    if not made_up:
+        return ()
+    named = ", ".join(made_up)
+    return (f"Keras made up the input's name ({named}); another training may give another: keras.Input(…, name=…)",)
