@@ -43,10 +43,16 @@ class Version:
     @classmethod
     def from_name(cls, name: str) -> Version | None:
         """Return the version that a directory of this name would be, or None."""
-        if name[:1] != "v" or not name.isascii() or not _NUMBER.fullmatch(name[1:]):
-            return None
-        number = int(name[1:])
-        return cls(number) if number <= MAX_NUMBER else None
+        number = number_of(name)
+        return None if number is None else cls(number)
+
+
+def number_of(name: str) -> int | None:
+    """Return the number of the version that a directory of this name would be, or None."""
+    if name[:1] != "v" or not _NUMBER.fullmatch(name, 1):
+        return None
+    number = int(name[1:])
+    return number if number <= MAX_NUMBER else None
 
 
 @dataclass(frozen=True, slots=True)

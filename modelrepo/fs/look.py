@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelrepo.core.layout import STATE, SYSTEM_ENTRIES, Layout, version_in_view, version_of_path
-from modelrepo.core.refs import Version, is_channel
+from modelrepo.core.refs import Version, is_channel, number_of
+from modelrepo.core.versions import Versions
 
 _CHUNK = 256 * 1024
 #: What `read_file` says of something that is no file to be read. All else (`EIO`, `EMFILE`, …) is the system's trouble.
@@ -111,7 +112,7 @@ class Tree:
         others: The names of everything else, without what modelrepo made or file systems put there.
     """
 
-    versions: frozenset[Version]
+    versions: Versions
     links: Mapping[str, Link]
     others: tuple[str, ...]
 
@@ -126,21 +127,21 @@ class Tree:
 
 def read_tree(layout: Layout) -> Tree:
     """Look at the root once."""
-    versions: list[Version] = []
+    numbers: list[int] = []
     links: dict[str, Link] = {}
     others: list[str] = []
     with os.scandir(layout.root) as entries:
         for entry in entries:
-            version = Version.from_name(entry.name)
+            number = number_of(entry.name)
             if entry.is_symlink():
                 link = _read_link(layout.root, entry)
                 if link is not None:
                     links[entry.name] = link
-            elif version is not None and entry.is_dir(follow_symlinks=False):
-                versions.append(version)
+            elif number is not None and entry.is_dir(follow_symlinks=False):
+                numbers.append(number)
             elif entry.name not in SYSTEM_ENTRIES and entry.name not in {STATE, layout.serving.name}:
                 others.append(entry.name)
-    return Tree(frozenset(versions), links, tuple(sorted(others)))
+    return Tree(Versions.of(numbers), links, tuple(sorted(others)))
 
 
 def _read_link(root: Path, entry: os.DirEntry[str]) -> Link | None:

@@ -35,7 +35,7 @@ def verify(layout: Layout, refs: Sequence[Ref], *, quick: bool, repaired: tuple[
         quick: Read no bytes: sizes and modes only.
         repaired: What a repair has mended just before.
     """
-    snapshot = reading.take(layout)
+    snapshot = reading.take(layout, whole=True)
     versions = sorted({snapshot.resolve(ref) for ref in refs} if refs else snapshot.present)
     findings = [] if refs else structure(snapshot)
     for version in versions:
@@ -170,7 +170,7 @@ def structure(snapshot: Snapshot, *, chain: bool = True) -> list[Problem]:
     while not quiet and any(not problem.note for problem in found) and time.monotonic() < deadline:
         time.sleep(_PAUSE_SECONDS)
         quiet, head = not locks.holders(snapshot.layout.lock), snapshot.head
-        snapshot = reading.take(snapshot.layout)
+        snapshot = reading.take(snapshot.layout, whole=chain)
         quiet &= head == snapshot.head
         found = [problem for problem in problems(snapshot, chain=chain) if problem in found or problem.note]
     return found
@@ -204,7 +204,7 @@ def _standing(snapshot: Snapshot) -> Iterator[Problem]:
     yield from _links(snapshot)
     yield from _views(snapshot)
     if snapshot.damage is None:
-        for version in sorted(snapshot.state.stored.keys() - snapshot.tree.versions):
+        for version in sorted(snapshot.state.stored.versions - snapshot.tree.versions):
             detail = f"its directory is gone without a record; `modelrepo remove {version}` records it"
             yield Problem(kind="version-lost", path=str(version), detail=detail)
     yield from foreign(snapshot)
@@ -304,7 +304,7 @@ def state_modes(snapshot: Snapshot) -> Iterator[tuple[Problem, Path, int]]:
     besides = (layout.ballast, layout.golden, *(layout.view(name) for name, view in snapshot.views.items() if view.own))
     directories = (*directories, *((path, modes.directory) for path in besides))
     files = ((layout.config, modes.state), (layout.journal, modes.state), (layout.lock, modes.lock))
-    kept = ((path, FILE) for path in golden.files(layout))
+    kept = ((path, FILE) for path in (layout.index, layout.checked, *golden.files(layout)))
     for path, right in (*directories, *files, *kept):
         mode, directory = mode_of(path), (path, right) in directories
         if mode is not None and path.is_dir() == directory:  # else something is wrong with it that no mode mends

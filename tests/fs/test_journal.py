@@ -46,7 +46,7 @@ def record(journal: Journal, phase: str = "done", **fields: Any) -> Record:
 
 def test_appended_records_are_read_back_whole_and_chained(path: Path) -> None:
     journal = opened(path)
-    appended = [journal.append(record(journal, reason=f"{number}")) for number in range(20)]
+    appended = [journal.append(record(journal, reason=f"{number}")).record for number in range(20)]
     parsed = read_journal(path)
     assert [line.record for line in parsed.lines[1:]] == appended
     assert chain_damage(parsed.lines) is None
@@ -105,7 +105,7 @@ def test_an_unfinished_end_is_cut_off_before_anything_is_appended(path: Path, ta
     journal = opened(path)
     journal.trim()
     assert path.read_bytes() == whole
-    raw = encode(journal.append(record(journal)))
+    raw = encode(journal.append(record(journal)).record)
     assert path.read_bytes() == whole + raw
 
 
