@@ -222,12 +222,21 @@ def read_views(layout: Layout) -> dict[str, View]:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One entry below a version, as it stands on the disk."""
+    """One entry below a version, as it stands on the disk.
+
+    Attributes:
+        path: Below the version.
+        size: In bytes.
+        mode: Its permissions.
+        kind: `file`, `directory`, `link` or `special`.
+        shared: Device and inode of a file that has several names.
+    """
 
     path: str
     size: int
     mode: int
     kind: str
+    shared: tuple[int, int] | None = None
 
 
 def walk(directory: Path) -> Iterator[Found]:
@@ -239,7 +248,10 @@ def walk(directory: Path) -> Iterator[Found]:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 status = entry.stat(follow_symlinks=False)
                 name = f"{prefix}{entry.name}"
-                yield Found(name, status.st_size, stat.S_IMODE(status.st_mode), kind_of(status.st_mode))
+                kind, shared = kind_of(status.st_mode), None
+                if kind == "file" and status.st_nlink > 1:
+                    shared = status.st_dev, status.st_ino
+                yield Found(name, status.st_size, stat.S_IMODE(status.st_mode), kind, shared)
                 if stat.S_ISDIR(status.st_mode):
                     stack.append((f"{name}/", entry.path))
 

@@ -22,6 +22,7 @@ from modelrepo.core.refs import NumberRef, Version
 from modelrepo.errors import IntegrityError, ModelRepoError, UnconfirmedError, from_os, told
 from modelrepo.fs import copying, durable, machine, source
 from modelrepo.repository import (
+    checking,
     from_keras,
     golden,
     initializing,
@@ -30,7 +31,6 @@ from modelrepo.repository import (
     origins,
     reusing,
     staging,
-    verifying,
 )
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.border import border
@@ -168,7 +168,7 @@ def _commit(layout: Layout, staged: _Staged, place: Path, options: Options, time
         if not options.allow_duplicate:
             unread = _same(reading.take(layout), digest) - sound - damaged
             for version in sorted(unread):
-                problems = verifying.damage(reading.take(layout), version)
+                problems = checking.damage(reading.take(layout), version)
                 (damaged if problems else sound).add(version)
                 if problems:
                     first = problems[0]
