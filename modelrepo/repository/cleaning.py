@@ -6,6 +6,7 @@ A plan is a proposal. Each version is decided about again under the lock, held e
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from modelrepo.core.config import Retention
@@ -103,6 +104,8 @@ def _go(layout: Layout, version: Version, retention: Retention, timeout: float, 
         run.trouble.append(error)
         run.stayed[version] = Kept(version=version, reasons=(UNDELETABLE,))
         return
+    # Deleting few bytes takes less time than those who wait for the lock need to see that it is free.
+    time.sleep(locks.FREE_SECONDS)
     freed = sizing.freed(layout, [layout.trash / name for name in names], ())
     if deleting.empty_trash(layout, names, run.trouble):
         run.freed += freed

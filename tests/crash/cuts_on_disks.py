@@ -88,7 +88,7 @@ def picture(top: Path) -> dict[str, tuple[object, ...]]:
     for directory, names, files in os.walk(top):
         if os.path.basename(directory) == ".modelrepo":
             names[:] = [name for name in names if name not in _UNPROMISED]
-            files = [name for name in files if name not in _UNPROMISED]
+            files[:] = [name for name in files if name not in _UNPROMISED]
         if directory == str(top):
             names[:], files[:] = [name for name in names if name != "lost+found"], []
         for name in (*names, *files):
