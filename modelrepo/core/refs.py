@@ -12,6 +12,7 @@ from modelrepo.errors import RequestError
 
 #: TensorFlow Serving reads version numbers as signed 64-bit integers.
 MAX_NUMBER = 2**63 - 1
+_DIGITS = len(str(MAX_NUMBER))
 #: The channel that commands mean when none is named.
 LATEST = "latest"
 
@@ -49,9 +50,11 @@ class Version:
 
 def number_of(name: str) -> int | None:
     """Return the number of the version that a directory of this name would be, or None."""
-    if name[:1] != "v" or not _NUMBER.fullmatch(name, 1):
+    digits = name[1:]
+    # A look at ten thousand names asks ten thousand times: this takes half of what `_NUMBER` would.
+    if name[:1] != "v" or not digits.isdecimal() or not digits.isascii() or digits[0] == "0" or len(digits) > _DIGITS:
         return None
-    number = int(name[1:])
+    number = int(digits)
     return number if number <= MAX_NUMBER else None
 
 

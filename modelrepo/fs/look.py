@@ -110,11 +110,13 @@ class Tree:
         versions: The real directories named like a version, modelrepo's or not.
         links: The symbolic links by name.
         others: The names of everything else, without what modelrepo made or file systems put there.
+        directories: The names of the real directories that are spelled like a version, at least in the beginning.
     """
 
     versions: Versions
     links: Mapping[str, Link]
     others: tuple[str, ...]
+    directories: frozenset[str]
 
     def channels(self) -> dict[str, Version | None]:
         """The links whose names are channels': what each names, None where that is no version's directory."""
@@ -125,23 +127,35 @@ class Tree:
         }
 
 
-def read_tree(layout: Layout) -> Tree:
-    """Look at the root once."""
-    numbers: list[int] = []
+def read_tree(layout: Layout, before: Tree | None = None) -> Tree:
+    """Look at the root once.
+
+    Args:
+        layout: Where.
+        before: What was seen there before: where the same directories stand, their names need not be read again.
+    """
+    directories: list[str] = []
     links: dict[str, Link] = {}
     others: list[str] = []
     with os.scandir(layout.root) as entries:
         for entry in entries:
-            number = number_of(entry.name)
-            if entry.is_symlink():
+            name = entry.name
+            if name[:1] == "v" and entry.is_dir(follow_symlinks=False):
+                directories.append(name)
+            elif entry.is_symlink():
                 link = _read_link(layout.root, entry)
                 if link is not None:
-                    links[entry.name] = link
-            elif number is not None and entry.is_dir(follow_symlinks=False):
-                numbers.append(number)
-            elif entry.name not in SYSTEM_ENTRIES and entry.name not in {STATE, layout.serving.name}:
-                others.append(entry.name)
-    return Tree(Versions.of(numbers), links, tuple(sorted(others)))
+                    links[name] = link
+            elif name not in SYSTEM_ENTRIES and name not in {STATE, layout.serving.name}:
+                others.append(name)
+    names = frozenset(directories)
+    if before is not None and names == before.directories:
+        versions = before.versions
+    else:
+        versions = Versions.of(number for name in names if (number := number_of(name)) is not None)
+    if len(versions) < len(names):
+        others += [name for name in names if number_of(name) is None]
+    return Tree(versions, links, tuple(sorted(others)), names)
 
 
 def _read_link(root: Path, entry: os.DirEntry[str]) -> Link | None:

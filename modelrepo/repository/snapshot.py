@@ -200,7 +200,7 @@ def take(layout: Layout, known: Known | None = None, *, whole: bool = False) -> 
     before = read_tree(layout)
     known = open_known(layout, whole=whole) if known is None else follow(layout, known)
     for _ in range(_LOOKS):
-        tree = read_tree(layout)
+        tree = read_tree(layout, before)
         if tree == before:
             raw = known.state
             state = settle(raw, evidence(layout, tree, raw.open)) if raw.open is not None else raw

@@ -28,7 +28,7 @@ from modelrepo.fs import ballast, durable, known, machine, native
 from modelrepo.fs.journal import Journal
 from modelrepo.fs.known import Known
 from modelrepo.fs.locks import WriterLock
-from modelrepo.fs.look import read_tree
+from modelrepo.fs.look import Tree, read_tree
 from modelrepo.repository import opening, views
 from modelrepo.repository import snapshot as reading
 
@@ -57,6 +57,7 @@ class Writer:
         self._journal = Journal(layout.journal, layout.ballast, journal.parsed)
         self._state = journal.state
         self._crc = journal.crc
+        self._tree: Tree | None = None
         self.views_behind: dict[str, OSError] = {}
 
     @property
@@ -66,9 +67,8 @@ class Writer:
 
     def snapshot(self) -> reading.Snapshot:
         """Look at the tree again, with the journal as it is now."""
-        return reading.Snapshot(
-            self.layout, self.config, read_tree(self.layout), self._known.parsed, self._state, self._state
-        )
+        self._tree = read_tree(self.layout, self._tree)
+        return reading.Snapshot(self.layout, self.config, self._tree, self._known.parsed, self._state, self._state)
 
     @property
     def known(self) -> Known | None:
@@ -164,7 +164,7 @@ class Writer:
         own_directories(self.layout, self.modes)
         durable.sync_directory(self.layout.root)
         durable.sync_directory(self.layout.state)  # whoever made the repository may have been killed before he did so
-        tree = read_tree(self.layout)
+        tree = self._tree = read_tree(self.layout)
         last = self._known.parsed.lines[-1].record.channel
         if self._state.open is not None:
             intent = self._state.open
