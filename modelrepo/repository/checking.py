@@ -15,9 +15,9 @@ from modelrepo.fs import machine
 from modelrepo.fs.locks import Hold
 from modelrepo.repository import checks, leasing, verifying
 from modelrepo.repository import snapshot as reading
-from modelrepo.repository.digesting import Digests, Pending
 from modelrepo.repository.results import Problem, VerifyResult
 from modelrepo.repository.snapshot import Snapshot
+from modelrepo.repository.summing import Digests, Pending
 
 #: So many files and versions are being read or wait for it: enough for all cores, and few leases.
 _AHEAD_FILES = 1000

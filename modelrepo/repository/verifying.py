@@ -16,9 +16,9 @@ from modelrepo.fs import locks, look
 from modelrepo.fs.look import Found, mode_of, walk
 from modelrepo.repository import golden, opening
 from modelrepo.repository import snapshot as reading
-from modelrepo.repository.digesting import Digests, Pending
 from modelrepo.repository.results import Problem
 from modelrepo.repository.snapshot import Snapshot
+from modelrepo.repository.summing import Digests, Pending
 
 _PAUSE_SECONDS = 0.1
 #: A writer holds the lock for milliseconds, on a slow and busy disk for a second or two.

@@ -19,7 +19,7 @@ from modelrepo.core.layout import Layout
 from modelrepo.errors import RequestError
 from modelrepo.fs import look, machine
 from modelrepo.repository import checks
-from modelrepo.repository.digesting import Digests
+from modelrepo.repository.summing import Digests
 
 Edit = Callable[[Path, bytes], None]
 DAY = timedelta(days=1)
@@ -122,7 +122,7 @@ def test_what_waited_longest_comes_first_so_that_stopped_runs_get_through(
             raise KeyboardInterrupt
         return real(path, seen)
 
-    monkeypatch.setattr("modelrepo.repository.digesting.file_digest", digest)
+    monkeypatch.setattr("modelrepo.repository.summing.file_digest", digest)
     with pytest.raises(KeyboardInterrupt):
         filled.verify(unchecked_for=DAY)
     monkeypatch.undo()
@@ -152,7 +152,7 @@ def test_a_damaged_file_is_named_in_every_version_that_has_it_and_read_once(
         paths.append(path)
         return real(path, seen)
 
-    monkeypatch.setattr("modelrepo.repository.digesting.file_digest", digest)
+    monkeypatch.setattr("modelrepo.repository.summing.file_digest", digest)
     found = [(problem.kind, problem.path) for problem in filled.verify().findings]
     assert found == [("file-digest", f"{name}/saved_model.pb") for name in ("v1", "v2", "v3")]
     assert sum(path.name == "saved_model.pb" for path in paths) == 1
@@ -167,7 +167,7 @@ def test_versions_are_read_at_the_same_time(filled: Repository, monkeypatch: pyt
             together.wait()
         return real(path, seen)
 
-    monkeypatch.setattr("modelrepo.repository.digesting.file_digest", digest)
+    monkeypatch.setattr("modelrepo.repository.summing.file_digest", digest)
     assert filled.verify().ok
 
 

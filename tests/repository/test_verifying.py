@@ -221,7 +221,7 @@ def test_each_version_is_leased_while_it_is_read(
                 kept.extend(entry.reasons for entry in filled.cleanup(**ageless).kept)
         return real(path, seen)
 
-    monkeypatch.setattr("modelrepo.repository.digesting.file_digest", digest)
+    monkeypatch.setattr("modelrepo.repository.summing.file_digest", digest)
     assert filled.verify(["v2"]).ok
     assert kept == [("leased",)]
 
