@@ -13,7 +13,7 @@ from modelrepo.core.config import Retention
 from modelrepo.core.layout import Layout
 from modelrepo.core.refs import Version
 from modelrepo.core.retention import LEASED, UNDELETABLE
-from modelrepo.errors import ModelRepoError, SystemRefusedError, UnconfirmedError
+from modelrepo.errors import IntegrityError, ModelRepoError, SystemRefusedError, UnconfirmedError
 from modelrepo.fs import locks
 from modelrepo.fs.known import Known
 from modelrepo.repository import deleting, golden, planning, sizing, verifying
@@ -90,8 +90,12 @@ def cleanup(
 def _sweep(layout: Layout, timeout: float, run: _Run) -> None:
     """Delete golden requests that no version carries any more."""
     if golden.files(layout):
+        try:
+            known = golden.named(reading.take(layout, run.journal, whole=True))
+        except IntegrityError:  # what the others carry is not known
+            return
         with writing(layout, timeout, run.journal, whole=True) as writer:
-            golden.sweep(writer, run.trouble)
+            golden.sweep(writer, known, run.trouble)
 
 
 def _go(layout: Layout, version: Version, retention: Retention, timeout: float, run: _Run) -> None:
