@@ -667,8 +667,8 @@ def test_a_change_behind_the_copying_fails_the_push(
     source = model("one")
     real = copying.copy
 
-    def copy(*arguments: Any) -> Any:
-        done = real(*arguments)
+    def copy(*arguments: Any, **options: Any) -> Any:
+        done = real(*arguments, **options)
         change(source)
         return done
 
@@ -687,9 +687,9 @@ def test_a_change_between_listing_and_copying_fails_the_push(
     source = model("one")
     real = copying.copy
 
-    def copy(*arguments: Any) -> Any:
+    def copy(*arguments: Any, **options: Any) -> Any:
         change(source)
-        return real(*arguments)
+        return real(*arguments, **options)
 
     monkeypatch.setattr(copying, "copy", copy)
     with pytest.raises(ModelRepoError) as caught:
