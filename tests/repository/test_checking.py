@@ -17,7 +17,8 @@ from modelrepo import Repository, Version
 from modelrepo.core.index import seal
 from modelrepo.core.layout import Layout
 from modelrepo.errors import RequestError
-from modelrepo.fs import look, machine
+from modelrepo.fs import look as looking
+from modelrepo.fs import machine
 from modelrepo.repository import checks
 from modelrepo.repository.summing import Digests
 
@@ -101,6 +102,16 @@ def test_what_is_lost_damaged_or_of_the_future_is_checked_again(
     assert read(filled, unchecked_for=DAY) == []
 
 
+def test_nothing_else_is_written(filled: Repository, look: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
+    before = look(filled.root)
+    filled.verify()
+    after = look(filled.root)
+    assert after.pop(".modelrepo/checked")[0] & 0o777 == 0o444
+    for name in (".modelrepo", ".modelrepo/staging"):  # where it was made, and is now: their times
+        assert after.pop(name)[:2] == before.pop(name)[:2]
+    assert after == before
+
+
 def test_what_is_gone_is_forgotten(filled: Repository, layout: Layout, ageless: dict[str, Any]) -> None:
     filled.verify()
     filled.promote("v3")
@@ -114,7 +125,7 @@ def test_what_waited_longest_comes_first_so_that_stopped_runs_get_through(
 ) -> None:
     """A run that is interrupted has remembered what it had read, and the next one goes on."""
     age(layout, v1=3, v2=9)
-    real, begun = look.file_digest, list[str]()
+    real, begun = looking.file_digest, list[str]()
 
     def digest(path: Path, seen: Any) -> Any:
         begun.append(path.relative_to(filled.root).parts[0])
@@ -146,7 +157,7 @@ def test_a_damaged_file_is_named_in_every_version_that_has_it_and_read_once(
         os.link(filled.root / "v2" / "saved_model.pb", path)
     damaged = filled.root / "v2" / "saved_model.pb"
     edit(damaged, bytes(reversed(damaged.read_bytes())))
-    real, paths = look.file_digest, list[Path]()
+    real, paths = looking.file_digest, list[Path]()
 
     def digest(path: Path, seen: Any) -> Any:
         paths.append(path)
@@ -160,7 +171,7 @@ def test_a_damaged_file_is_named_in_every_version_that_has_it_and_read_once(
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core")
 def test_versions_are_read_at_the_same_time(filled: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, together = look.file_digest, threading.Barrier(2, timeout=20)
+    real, together = looking.file_digest, threading.Barrier(2, timeout=20)
 
     def digest(path: Path, seen: Any) -> Any:
         if path.name == "note.txt" and path.parts[-3] in {"v1", "v2"}:
@@ -176,7 +187,7 @@ def test_an_interrupt_does_not_wait_for_the_end_of_a_large_file(tmp_path: Path) 
     with large.open("wb") as file:
         file.truncate(64 << 30)  # a hole: it takes no room, and a minute to read
     with Digests() as digests:
-        pending = digests.pending(large, look.Found("large.bin", 64 << 30, 0o444, "file"), "v1/large.bin", "")
+        pending = digests.pending(large, looking.Found("large.bin", 64 << 30, 0o444, "file"), "v1/large.bin", "")
         while not pending.soon.running():
             time.sleep(0.001)
     problem = pending.problem()
