@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelrepo.core import index as indexing
-from modelrepo.core.history import State, fold_lines
+from modelrepo.core.history import EMPTY, State, fold_lines
 from modelrepo.core.index import Index, Mark, Stamp
 from modelrepo.core.modes import FILE
 from modelrepo.core.records import Parsed, Record, decode, line_digest, parse_journal
@@ -35,7 +35,7 @@ class Known:
     """A journal, as it was read.
 
     Attributes:
-        parsed: Its lines; the last ones, where an index knows the others.
+        parsed: Its lines; the last ones, where only the sum of the others is known.
         state: Its sum.
         stamp: How it stood when it was read.
         crc: The CRC-32 of all bytes up to the end of its last whole line.
@@ -135,6 +135,26 @@ def read(path: Path, index: Path | None) -> Known:
     if index is not None and (found := _indexed(index, file)) is not None:
         return _grown(found.state, file, found.mark, found.stamp) or _whole(path)
     return _whole(path)
+
+
+def read_sum(path: Path) -> Known:
+    """Read every line of a journal, and keep its sum and its end: a hundred thousand lines would take 400 MB.
+
+    Raises:
+        OSError: The journal is missing, no regular file, or may not be read.
+    """
+    stamp = stamp_of(os.stat(path, follow_symlinks=False))
+    data = read_file(path, MAX_JOURNAL_BYTES)
+    state, start, seq = EMPTY, 0, 1
+    while len(data) - start > 2 * _PIECE_BYTES and (stop := data.rfind(b"\n", start, start + _PIECE_BYTES) + 1):
+        piece = parse_journal(data[start:stop], start, seq)
+        if piece.end != stop:
+            return _whole(path)  # something is wrong with it
+        state, start, seq = fold_lines(piece.lines, state), stop, piece.lines[-1].record.seq + 1
+    parsed = parse_journal(data[start:], start, seq)
+    if all(line.record.phase == "intent" for line in parsed.lines):
+        return _whole(path)  # an append begins with the last record that is none
+    return Known(parsed, fold_lines(parsed.lines, state), stamp, zlib.crc32(memoryview(data)[: parsed.end]))
 
 
 def follow(known: Known, path: Path) -> Known:

@@ -67,7 +67,7 @@ def adopt(layout: Layout, timeout: float | None, founding: Founding, progress: P
 
 def _later(layout: Layout, timeout: float | None, founding: Founding, progress: Progress | None) -> InitResult:
     """Take over foreign versions of a repository, each by one record."""
-    snapshot = reading.take(layout, whole=True)
+    snapshot = reading.take(layout, whole=True, lines=True)
     snapshot.require_journal()
     survey = Survey(layout, snapshot.tree)
     foreign = snapshot.tree.versions - snapshot.present

@@ -46,7 +46,7 @@ def verify(
         unchecked_for: Read the bytes only of versions that were last read whole longer ago than this.
         repaired: What a repair has mended just before.
     """
-    snapshot = reading.take(layout, whole=True)
+    snapshot = reading.take(layout, whole=True, lines=True)
     versions = sorted({snapshot.resolve(ref) for ref in refs} if refs else snapshot.present)
     findings = [] if refs else verifying.structure(snapshot)
     times = checks.load(layout)

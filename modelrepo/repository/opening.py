@@ -110,16 +110,19 @@ def _not_own(path: Path, kind: str) -> IntegrityError:
     )
 
 
-def open_known(layout: Layout, *, whole: bool) -> Known:
+def open_known(layout: Layout, *, whole: bool, lines: bool = False) -> Known:
     """The journal of an existing repository.
 
     Args:
         layout: Where.
         whole: Read every line, whatever an index says.
+        lines: Keep every line; else the sum and the end.
 
     Raises:
         IntegrityError: It is gone, or no regular file.
     """
+    if whole and not lines:
+        return _journal(layout, lambda: known.read_sum(layout.journal))
     return _journal(layout, lambda: known.read(layout.journal, None if whole else layout.index))
 
 

@@ -36,7 +36,7 @@ def repair(layout: Layout, timeout: float | None) -> tuple[Problem, ...]:
     mended = list(_journal(layout, timeout))
     before = [
         problem
-        for problem in verifying.structure(reading.take(layout, whole=True))
+        for problem in verifying.structure(reading.take(layout, whole=True, lines=True))
         if problem.kind in _MENDED_BY_RECOVERY
     ]
     with writing(layout, timeout) as writer:
@@ -44,7 +44,7 @@ def repair(layout: Layout, timeout: float | None) -> tuple[Problem, ...]:
         mended += _modes(writer.snapshot())
         trouble: list[ModelRepoError] = []
         rubbish = deleting.take_abandoned(writer, trouble)
-    after = verifying.problems(reading.take(layout, whole=True))
+    after = verifying.problems(reading.take(layout, whole=True, lines=True))
     deleting.empty_trash(layout, rubbish, trouble)
     mended += [problem for problem in before if problem not in after]
     mended += [

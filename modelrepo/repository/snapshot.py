@@ -37,7 +37,7 @@ class Snapshot:
         layout: Where.
         config: The settings.
         tree: What stands in the root.
-        parsed: The journal; its last lines, where an index knows the others.
+        parsed: The journal; its last lines, where only the sum of the others is known.
         raw: The journal's sum, open intents left open.
         state: The same, with an open intent counted where the tree agrees.
     """
@@ -183,13 +183,14 @@ class Snapshot:
             raise journal_damaged(self.layout, self.damage)
 
 
-def take(layout: Layout, known: Known | None = None, *, whole: bool = False) -> Snapshot:
+def take(layout: Layout, known: Known | None = None, *, whole: bool = False, lines: bool = False) -> Snapshot:
     """Look at a repository without a lock.
 
     Args:
         layout: Where.
         known: What is known of its journal.
         whole: Where nothing is known, read every line, whatever an index says.
+        lines: And keep them: else only their sum and the end.
 
     Raises:
         NoRepositoryError: There is none.
@@ -198,7 +199,7 @@ def take(layout: Layout, known: Known | None = None, *, whole: bool = False) -> 
     """
     config = open_config(layout)
     before = read_tree(layout)
-    known = open_known(layout, whole=whole) if known is None else follow(layout, known)
+    known = open_known(layout, whole=whole, lines=lines) if known is None else follow(layout, known)
     for _ in range(_LOOKS):
         tree = read_tree(layout, before)
         if tree == before:

@@ -125,7 +125,7 @@ def structure(snapshot: Snapshot, *, chain: bool = True) -> list[Problem]:
     while not quiet and any(not problem.note for problem in found) and time.monotonic() < deadline:
         time.sleep(_PAUSE_SECONDS)
         quiet, head = not locks.holders(snapshot.layout.lock), snapshot.head
-        snapshot = reading.take(snapshot.layout, whole=chain)
+        snapshot = reading.take(snapshot.layout, whole=chain, lines=chain)
         quiet &= head == snapshot.head
         found = [problem for problem in problems(snapshot, chain=chain) if problem in found or problem.note]
     return found

@@ -196,6 +196,30 @@ def test_facts_can_be_read_after_the_journal_was_replaced(journal: Path, index: 
     assert found.state.left[Version(3)].boot == "boot"
 
 
+@pytest.mark.parametrize("change", [lambda _: None, _edited, _cut, _torn, _damaged_behind, _unchained])
+@pytest.mark.parametrize("size", [100, 700, 5000])
+def test_the_sum_alone_is_the_same_and_keeps_the_end_that_an_append_writes_again(
+    journal: Path, change: Callable[[Path], None], size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(journal)
+    monkeypatch.setattr(known, "_PIECE_BYTES", size)
+    found, whole = known.read_sum(journal), known.read(journal, None)
+    assert told(found) == told(whole)
+    assert any(line.record.phase != "intent" for line in found.parsed.lines)
+    assert found.parsed.lines == whole.parsed.lines[-len(found.parsed.lines) :]
+    if size == 700 and change is not _edited:
+        assert len(found.parsed.lines) < 8
+
+
+def test_damage_in_the_middle_is_told_by_the_sum_too(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known, "_PIECE_BYTES", 700)
+    _edited(journal)
+    damage = known.read_sum(journal).parsed.damage
+    assert damage == known.read(journal, None).parsed.damage
+    assert damage is not None
+    assert damage.number == 3
+
+
 def test_long_lines_are_found(tmp_path: Path) -> None:
     chain = Chain(NOW, Actor(user="ada", uid=1, host="host"))
     chain.add(phase="start")
