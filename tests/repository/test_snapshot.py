@@ -22,8 +22,8 @@ def test_a_look_during_a_move_is_taken_again(
     real = opening.open_known
     looks: list[int] = []
 
-    def read(layout: Layout, *, whole: bool) -> Any:
-        known = real(layout, whole=whole)
+    def read(layout: Layout, **options: Any) -> Any:
+        known = real(layout, **options)
         looks.append(1)
         filled.promote("v2")
         return known
@@ -40,8 +40,8 @@ def test_a_version_deleted_between_the_looks_is_gone_from_both(
 ) -> None:
     real = opening.open_known
 
-    def read(layout: Layout, *, whole: bool) -> Any:
-        known = real(layout, whole=whole)
+    def read(layout: Layout, **options: Any) -> Any:
+        known = real(layout, **options)
         monkeypatch.setattr("modelrepo.repository.snapshot.open_known", real)
         filled.cleanup(**ageless)
         return known
