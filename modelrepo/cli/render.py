@@ -214,10 +214,12 @@ def status(result: results.Status) -> str:
     return page(lines)
 
 
-def verify(result: results.VerifyResult, *, quick: bool = False) -> str:
+def verify(result: results.VerifyResult) -> str:
     """The findings, then one line."""
     lines = [problem(each) for each in result.findings]
-    checked = count(len(result.versions), "version") + " checked" + (", no bytes read" if quick else "")
+    checked = count(len(result.versions), "version") + " checked"
+    if len(result.read) < len(result.versions):
+        checked += f", bytes of {len(result.read)} read" if result.read else ", no bytes read"
     lines.append(f"{checked}: " + ("all is as it should be" if result.ok else "not as it should be"))
     return page(lines)
 

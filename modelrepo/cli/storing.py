@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -204,6 +204,12 @@ def verify(
     quick: Annotated[
         bool, typer.Option("--quick", help="Read no bytes: sizes, modes, links and journal only.")
     ] = False,
+    unchecked_for: Annotated[
+        str | None,
+        typer.Option(
+            "--unchecked-for", metavar="DURATION", help="Read only bytes that no full check has read for so long."
+        ),
+    ] = None,
     repair: Annotated[
         bool, typer.Option("--repair", help="Mend views, journal, modes and leftovers; never model bytes or targets.")
     ] = False,
@@ -211,8 +217,13 @@ def verify(
 ) -> Answer | Answers:
     """Check bytes, links and journal against what was promised."""
     roots = [word for word in refs or [] if looks_like_path(word)]
+    options: dict[str, Any] = {
+        "quick": quick,
+        "unchecked_for": None if unchecked_for is None else parse_duration(unchecked_for),
+        "repair": repair,
+    }
     if not roots:
-        return _verify(run, refs or [], quick=quick, repair=repair, lock_timeout=lock_timeout)
+        return _verify(run, refs or [], lock_timeout, options)
     if refs != roots:
         raise RequestError(
             "versions and repositories exclude each other",
@@ -220,16 +231,16 @@ def verify(
             expected="REF..., or ROOT... with a / each",
             got=" ".join(refs or []),
         )
-    return several(run, roots, lambda one: _verify(one, [], quick=quick, repair=repair, lock_timeout=lock_timeout))
+    return several(run, roots, lambda one: _verify(one, [], lock_timeout, options))
 
 
-def _verify(run: Run, refs: list[str], *, quick: bool, repair: bool, lock_timeout: str | None) -> Answer:
-    result = run.repository(lock_timeout).verify(refs, quick=quick, repair=repair)
+def _verify(run: Run, refs: list[str], lock_timeout: str | None, options: dict[str, Any]) -> Answer:
+    result = run.repository(lock_timeout).verify(refs, **options)
     error: ModelRepoError | None = None
     if not result.ok:
         bad = [problem for problem in result.findings if not problem.note and not problem.repaired]
         what = f"{len(bad)} problem{'s' if len(bad) > 1 else ''}"
-        mendable = not repair and any(problem.kind in MENDABLE for problem in bad)
+        mendable = not options["repair"] and any(problem.kind in MENDABLE for problem in bad)
         hint = (
             "`modelrepo verify --repair` mends what can be mended without a guess"
             if mendable
@@ -242,7 +253,7 @@ def _verify(run: Run, refs: list[str], *, quick: bool, repair: bool, lock_timeou
         error.items = tuple(render.problem(problem) for problem in bad)
     damaged = {problem.path.split("/")[0] for problem in result.findings if not problem.note and not problem.repaired}
     brief = tuple(str(version) for version in result.versions if str(version) in damaged)
-    return Answer(result, render.verify(result, quick=quick), brief, error=error)
+    return Answer(result, render.verify(result), brief, error=error)
 
 
 @command("cleanup")

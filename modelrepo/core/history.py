@@ -6,17 +6,19 @@ says how they came there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
 from modelrepo.core.annotations import Annotation
+from modelrepo.core.facts import Facts
 from modelrepo.core.moment import Moment
-from modelrepo.core.records import Record
+from modelrepo.core.records import Line, Record
 from modelrepo.core.refs import Version
-
-Stack = tuple[Version, ...]
+from modelrepo.core.versions import Stack, Versions, without
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,62 +47,97 @@ class State:
 
     Attributes:
         highest: The highest number in any record; numbers are never used again.
+        size: Bytes of all versions that were pushed and not deleted.
         stored: Versions that were pushed and not deleted.
         removed: Versions that were deleted, and when.
         pins: Pinned versions.
         annotations: What was said about versions after their push, also about deleted ones.
-        stacks: For each channel its targets, the present one last; no equal neighbours, nothing deleted.
         left: When a version was last left by a channel.
+        stacks: For each channel its targets, the present one last; no equal neighbours, nothing deleted.
         rolled_back: For each channel the versions that it last left by a rollback.
         former: Channels that were removed and not made again.
         open: An intent that nothing has closed yet.
     """
 
     highest: int = 0
-    stored: Mapping[Version, Stored] = field(default_factory=dict)
-    removed: Mapping[Version, datetime] = field(default_factory=dict)
-    pins: Mapping[Version, Pin] = field(default_factory=dict)
-    annotations: Mapping[Version, Annotation] = field(default_factory=dict)
+    size: int = 0
+    stored: Facts[Stored] = field(default_factory=Facts)
+    removed: Facts[datetime] = field(default_factory=Facts)
+    pins: Facts[Pin] = field(default_factory=Facts)
+    annotations: Facts[Annotation] = field(default_factory=Facts)
+    left: Facts[Moment] = field(default_factory=Facts)
     stacks: Mapping[str, Stack] = field(default_factory=dict)
-    left: Mapping[Version, Moment] = field(default_factory=dict)
-    rolled_back: Mapping[str, frozenset[Version]] = field(default_factory=dict)
+    rolled_back: Mapping[str, Versions] = field(default_factory=dict)
     former: frozenset[str] = frozenset()
     open: Record | None = None
 
 
 EMPTY = State()
+_NOBODY = Versions()
+
+
+class _Channel:
+    """The mutable middle of one channel: copied once, then changed in place."""
+
+    def __init__(self, stack: Stack, rolled_back: Versions) -> None:
+        self.numbers = array("q", stack.numbers)
+        self.rolled_back = set(rolled_back.numbers)
+        self.gone: set[int] = set()  # deleted versions that are still among the numbers
+
+    def settle(self) -> None:
+        """Take deleted versions out. Not at each deletion: a long history of both would take its square."""
+        if self.gone:
+            self.numbers = without(self.numbers, self.gone)
+            self.gone = set()
+
+    def top(self, to: Version | None = None) -> int | None:
+        """The present target, before a move to another one."""
+        if not self.gone.isdisjoint({*self.numbers[-1:], to.number if to else 0}):
+            self.settle()
+        return self.numbers[-1] if self.numbers else None
 
 
 class _Fold:
     """The mutable middle of `fold`: copies once, then changes in place."""
 
     def __init__(self, state: State) -> None:
+        self.before = state
         self.highest = state.highest
-        self.stored = dict(state.stored)
-        self.removed = dict(state.removed)
-        self.pins = dict(state.pins)
-        self.annotations = dict(state.annotations)
-        self.stacks = dict(state.stacks)
-        self.left = dict(state.left)
-        self.rolled_back = dict(state.rolled_back)
+        self.size = state.size
+        self.stored = copy(state.stored)
+        self.removed = copy(state.removed)
+        self.pins = copy(state.pins)
+        self.annotations = copy(state.annotations)
+        self.left = copy(state.left)
+        self.channels: dict[str, _Channel] = {}  # those that were touched
         self.former = set(state.former)
         self.open = state.open
 
     def value(self) -> State:
+        stacks, rolled_back = dict(self.before.stacks), dict(self.before.rolled_back)
+        for name, channel in self.channels.items():
+            if name in self.former:
+                stacks.pop(name, None)
+                rolled_back.pop(name, None)
+            else:
+                channel.settle()
+                stacks[name] = Stack.of(channel.numbers)
+                rolled_back[name] = Versions.of(channel.rolled_back)
         return State(
             self.highest,
+            self.size,
             self.stored,
             self.removed,
             self.pins,
             self.annotations,
-            self.stacks,
             self.left,
-            self.rolled_back,
+            stacks,
+            rolled_back,
             frozenset(self.former),
             self.open,
         )
 
-    def take(self, record: Record) -> None:
+    def take(self, record: Record, line: tuple[int, ...]) -> None:
         numbers = [version.number for version in (record.version, record.to, record.origin) if version is not None]
         self.highest = max(self.highest, record.highest or 0, *numbers)
         if record.phase == "intent":
@@ -109,103 +146,118 @@ class _Fold:
         if record.intent is not None and self.open is not None and record.intent == self.open.seq:
             self.open = None
         if record.phase == "done":
-            self._done(record)
+            self._done(record, line)
 
-    def _done(self, record: Record) -> None:
+    def _done(self, record: Record, line: tuple[int, ...]) -> None:
         version = record.version
         match record.action:
             case "push" | "adopt" if version is not None:
-                self.stored[version] = Stored(
-                    record.digest or "",
-                    record.manifest_digest or "",
-                    record.size or 0,
-                    record.files or 0,
-                    record.moment,
-                    adopted=record.action == "adopt",
-                )
-            case "push-again" if version in self.stored:
-                self.stored[version] = replace(self.stored[version], pushed=record.moment)
+                self._forget(version)
+                self.stored.put(version, stored((record,)), line)
+                self.size += record.size or 0
+            case "push-again" if version is not None and version in self.stored:
+                self.stored.add(version, replace(self.stored[version], pushed=record.moment), line)
             case "pin" if version is not None:
-                self.pins[version] = Pin(record.reason, record.time)
+                self.pins.put(version, pin((record,)), line)
             case "unpin" if version is not None:
-                self.pins.pop(version, None)
+                self.pins.drop(version)
             case "annotate" if version is not None:
-                self.annotations[version] = self.annotations.get(version, Annotation()).then(annotation(record))
+                before = self.annotations.get(version, Annotation())
+                self.annotations.add(version, before.then(annotation((record,))), line)
             case "cleanup" | "remove" if version is not None:
-                self._removed(version, record)
+                self._removed(version, record, line)
             case "channel-remove" if record.channel is not None:
-                self._channel_removed(record.channel, record)
+                self._channel_removed(record.channel, record, line)
             case "promote" | "external" | "rollback" if record.channel is not None and record.to is not None:
-                self._moved(record.channel, record.to, record)
+                self._moved(record.channel, record.to, record, line)
             case _:
                 pass
 
-    def _moved(self, channel: str, to: Version, record: Record) -> None:
-        stack = self.stacks.get(channel, ())
-        rolled_back = self.rolled_back.get(channel, frozenset())
-        if stack and stack[-1] != to:
-            self.left[stack[-1]] = record.moment
-            rolled_back -= {stack[-1]}
+    def _channel(self, name: str) -> _Channel:
+        """A channel that is touched."""
+        if name not in self.channels:
+            known = self.before
+            self.channels[name] = _Channel(known.stacks.get(name, Stack()), known.rolled_back.get(name, _NOBODY))
+        return self.channels[name]
+
+    def _moved(self, name: str, to: Version, record: Record, line: tuple[int, ...]) -> None:
+        channel = self._channel(name)
+        top = channel.top(to)
+        if top is not None and top != to.number:
+            self.left.put(Version(top), record.moment, line)
+            channel.rolled_back.discard(top)
             if record.action == "rollback":
-                rolled_back |= {stack[-1]}
+                channel.rolled_back.add(top)
         if record.action == "rollback":
-            self.stacks[channel] = _popped(stack, to, 1 if record.steps is None else record.steps)
-        else:
-            self.stacks[channel] = pushed(stack, to)
-        self.rolled_back[channel] = rolled_back
-        self.former.discard(channel)
+            # The target stands `steps` beneath the top; where it does not, the link is the truth.
+            channel.settle()
+            del channel.numbers[max(0, len(channel.numbers) - (1 if record.steps is None else record.steps)) :]
+        if channel.numbers[-1:] != array("q", (to.number,)):
+            channel.numbers.append(to.number)
+        self.former.discard(name)
 
-    def _channel_removed(self, channel: str, record: Record) -> None:
-        stack = self.stacks.pop(channel, ())
-        self.rolled_back.pop(channel, None)
-        self.former.add(channel)
-        if stack:
-            self.left[stack[-1]] = record.moment
+    def _channel_removed(self, name: str, record: Record, line: tuple[int, ...]) -> None:
+        top = self._channel(name).top()
+        self.channels[name] = _Channel(Stack(), _NOBODY)
+        self.former.add(name)
+        if top is not None:
+            self.left.put(Version(top), record.moment, line)
 
-    def _removed(self, version: Version, record: Record) -> None:
-        self.stored.pop(version, None)
-        self.pins.pop(version, None)
-        self.left.pop(version, None)
-        self.removed[version] = record.time
-        for channel, stack in self.stacks.items():
-            self.stacks[channel] = without(stack, version)
+    def _removed(self, version: Version, record: Record, line: tuple[int, ...]) -> None:
+        self._forget(version)
+        self.pins.drop(version)
+        self.left.drop(version)
+        self.removed.put(version, record.time, line)
+        for name in self.before.stacks.keys() | self.channels.keys():
+            self._channel(name).gone.add(version.number)
+
+    def _forget(self, version: Version) -> None:
+        if version in self.stored:
+            self.size -= self.stored[version].size
+            self.stored.drop(version)
 
 
-def annotation(record: Record) -> Annotation:
-    """What a record says about its version."""
-    return Annotation(record.labels or {}, record.metrics or {}, record.message, frozenset(record.unset or ()))
+def stored(records: Sequence[Record]) -> Stored:
+    """What a push or adoption says of its version, and the pushes of the same content behind it."""
+    first = records[0]
+    return Stored(
+        first.digest or "",
+        first.manifest_digest or "",
+        first.size or 0,
+        first.files or 0,
+        records[-1].moment,
+        adopted=first.action == "adopt",
+    )
+
+
+def pin(records: Sequence[Record]) -> Pin:
+    """What a pin says of its version."""
+    return Pin(records[-1].reason, records[-1].time)
+
+
+def annotation(records: Sequence[Record]) -> Annotation:
+    """What records say about their version, together."""
+    said = Annotation()
+    for record in records:
+        unset = frozenset(record.unset or ())
+        said = said.then(Annotation(record.labels or {}, record.metrics or {}, record.message, unset))
+    return said
 
 
 def fold(records: Iterable[Record], state: State = EMPTY) -> State:
     """Add records to a state, in their order."""
     middle = _Fold(state)
     for record in records:
-        middle.take(record)
+        middle.take(record, ())
     return middle.value()
 
 
-def pushed(stack: Stack, to: Version) -> Stack:
-    """A stack after a move to a target; a move to where it is changes nothing."""
-    return stack if stack and stack[-1] == to else (*stack, to)
-
-
-def without(stack: Stack, version: Version) -> Stack:
-    """A stack after a version was deleted; equal neighbours merge.
-
-    >>> [str(version) for version in without((Version(1), Version(2), Version(1), Version(3)), Version(2))]
-    ['v1', 'v3']
-    """
-    merged: list[Version] = []
-    for target in stack:
-        if target != version and (not merged or merged[-1] != target):
-            merged.append(target)
-    return tuple(merged)
-
-
-def _popped(stack: Stack, to: Version, steps: int) -> Stack:
-    """A stack after a rollback. The target stands `steps` beneath the top; where it does not, the link is the truth."""
-    rest = stack[: max(0, len(stack) - steps)]
-    return pushed(rest, to)
+def fold_lines(lines: Iterable[Line], state: State = EMPTY) -> State:
+    """Add a journal's lines to a state, in their order; the state knows where they stand, and can be indexed."""
+    middle = _Fold(state)
+    for line in lines:
+        middle.take(line.record, (line.start,))
+    return middle.value()
 
 
 def effective_stack(state: State, channel: str, target: Version | None) -> Stack:
@@ -216,8 +268,8 @@ def effective_stack(state: State, channel: str, target: Version | None) -> Stack
         channel: Which channel.
         target: What its link names, or None where it has no link or names no version.
     """
-    stack = state.stacks.get(channel, ())
-    return stack if target is None else pushed(stack, target)
+    stack = state.stacks.get(channel, Stack())
+    return stack if target is None else stack.pushed(target)
 
 
 def moves_at(records: Iterable[Record], time: datetime) -> dict[str, Record]:

@@ -45,6 +45,16 @@ class Layout:
         """The append-only history."""
         return self.state / "journal.jsonl"
 
+    @property
+    def index(self) -> Path:
+        """The journal's sum, derived: made again where it is gone."""
+        return self.state / "index"
+
+    @property
+    def checked(self) -> Path:
+        """When `verify` has last read each version whole, derived: without it all count as not checked."""
+        return self.state / "checked"
+
     def set_aside(self, digest: str) -> Path:
         """Where a damaged journal of this digest is kept."""
         return self.state / f"journal-{digest.removeprefix('sha256:')[:12]}.damaged"

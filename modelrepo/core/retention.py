@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import islice
 
 from modelrepo.core.config import Retention
-from modelrepo.core.history import Stack, State
+from modelrepo.core.history import State
 from modelrepo.core.moment import Moment
 from modelrepo.core.refs import Version
+from modelrepo.core.versions import Stack, Versions
 
 #: Reasons of protections that hold whatever the ages and counts say.
 PINNED, LEASED, IN_USE = "pinned", "leased", "in-use"
@@ -33,7 +36,7 @@ class Scene:
     """
 
     state: State
-    present: frozenset[Version]
+    present: Versions
     stacks: Mapping[str, Stack]
     links: Mapping[str, Version]
     views: Mapping[str, frozenset[Version]]
@@ -54,14 +57,18 @@ class Decision:
         return bool(self.reasons)
 
 
-def decide(scene: Scene, rules: Retention) -> tuple[Decision, ...]:
-    """Decide about every version that is there, highest number first, each with all the reasons that keep it."""
-    newest = frozenset(sorted(scene.present, reverse=True)[: rules.keep_last])
+def decide(scene: Scene, rules: Retention, only: AbstractSet[Version] | None = None) -> tuple[Decision, ...]:
+    """Decide about versions that are there, highest number first, each with all the reasons that keep it.
+
+    Args:
+        scene: What is there.
+        rules: What to keep.
+        only: Which versions to decide about; None for all.
+    """
+    newest = Versions(islice(scene.present.newest(), rules.keep_last))
     below = {channel: rollback_targets(scene, channel, rules.keep_rollback) for channel in scene.stacks}
-    return tuple(
-        Decision(version, tuple(_reasons(scene, rules, version, newest, below)))
-        for version in sorted(scene.present, reverse=True)
-    )
+    asked = scene.present if only is None else scene.present & only
+    return tuple(Decision(version, tuple(_reasons(scene, rules, version, newest, below))) for version in asked.newest())
 
 
 def needs(decision: Decision) -> tuple[str, ...]:
@@ -89,7 +96,7 @@ def _reasons(
     scene: Scene,
     rules: Retention,
     version: Version,
-    newest: frozenset[Version],
+    newest: Versions,
     below: Mapping[str, frozenset[Version]],
 ) -> list[str]:
     state, now = scene.state, scene.now

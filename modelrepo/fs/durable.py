@@ -104,7 +104,7 @@ def write_all(descriptor: int, data: bytes | memoryview, offset: int | None = No
         offset = None if offset is None else offset + count
 
 
-def write_new(path: Path, data: bytes, mode: int | None) -> None:
+def write_new(path: Path, data: bytes, mode: int | None, *, synced: bool = True) -> None:
     """Make a file and sync its bytes; its name is durable once its directory is synced.
 
     Args:
@@ -112,16 +112,17 @@ def write_new(path: Path, data: bytes, mode: int | None) -> None:
         data: Its bytes.
         mode: Its mode, whatever the umask; None for a plain file outside a repository: its mode is the umask's, its
             owner whoever makes it.
+        synced: Whether a power cut may not take its bytes.
 
     Raises:
         FileExistsError: The name is taken.
         OSError: The directory is a link (`ENOTDIR`), or there is no room.
     """
     with naming(path), opened(path.parent) as above:
-        write_new_in(above, path.name, data, mode)
+        write_new_in(above, path.name, data, mode, synced=synced)
 
 
-def write_new_in(above: int, name: str, data: bytes, mode: int | None) -> None:
+def write_new_in(above: int, name: str, data: bytes, mode: int | None, *, synced: bool = True) -> None:
     """As `write_new`, in a directory that is open."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(name, flags, 0o666 if mode is None else 0o600, dir_fd=above)
@@ -130,7 +131,8 @@ def write_new_in(above: int, name: str, data: bytes, mode: int | None) -> None:
         if mode is not None:
             belong(descriptor, above)
             os.fchmod(descriptor, mode)
-        sync(descriptor)
+        if synced:
+            sync(descriptor)
     except BaseException:
         os.unlink(name, dir_fd=above)
         raise
@@ -138,7 +140,7 @@ def write_new_in(above: int, name: str, data: bytes, mode: int | None) -> None:
         os.close(descriptor)
 
 
-def replace_file(path: Path, data: bytes, mode: int, temporary: Path) -> None:
+def replace_file(path: Path, data: bytes, mode: int, temporary: Path, *, synced: bool = True) -> None:
     """Put bytes under a name: others see the old file or the new one, whole. Synced on return.
 
     Args:
@@ -146,15 +148,17 @@ def replace_file(path: Path, data: bytes, mode: int, temporary: Path) -> None:
         data: The new bytes.
         mode: The new file's mode, whatever the umask.
         temporary: An unused name on the same file system.
+        synced: False for what is derived and can be lost: behind a power cut it may be old, torn or gone.
     """
-    write_new(temporary, data, mode)
+    write_new(temporary, data, mode, synced=synced)
     try:
         os.rename(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):  # an interrupt may come right behind the rename
             os.unlink(temporary)
         raise
-    sync_directory(path.parent)
+    if synced:
+        sync_directory(path.parent)
 
 
 def second_name(path: Path, name: Path, temporary: Path) -> None:

@@ -44,7 +44,7 @@ def in_use(directories: Mapping[Version, Path], only: Collection[Version] | None
         directories: All versions that may share files, and where they are.
         only: The versions asked about; None for all.
     """
-    asked = directories if only is None else directories.keys() & only
+    asked = directories if only is None else [version for version in only if version in directories]
     if not asked:
         return Use({}, 0)
     files = _Files(directories, asked)
@@ -75,8 +75,8 @@ class _Files:
     """
 
     def __init__(self, directories: Mapping[Version, Path], asked: Collection[Version]) -> None:
-        self._places = {version: str(directory) for version, directory in directories.items()}
-        self._asked = {self._places[version]: version for version in asked}
+        self._directories = directories
+        self._asked = {str(directories[version]): version for version in asked}
         self._parents = {os.path.dirname(place) for place in self._asked}
         self.by_number: dict[int, list[tuple[Version, str]]] = {}
         self.elsewhere: set[bytes] = set()
@@ -122,11 +122,11 @@ class _Files:
         return None
 
     def _has(self, version: Version, below: str, key: _Key) -> bool:
-        return _key(f"{self._places[version]}{below}", follow_symlinks=False) == key
+        return _key(f"{self._directories[version]}{below}", follow_symlinks=False) == key
 
     @cached_property
     def _tops(self) -> Mapping[_Key, Version]:
-        keys = {_key(place, follow_symlinks=False): version for version, place in self._places.items()}
+        keys = {_key(str(place), follow_symlinks=False): version for version, place in self._directories.items()}
         return {key: version for key, version in keys.items() if key is not None}
 
 

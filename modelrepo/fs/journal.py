@@ -10,15 +10,16 @@ import contextlib
 import os
 from pathlib import Path
 
+from modelrepo.core.index import Stamp
 from modelrepo.core.records import NOTHING, Line, Parsed, Record, decode, encode, line_digest, parse_journal
 from modelrepo.errors import IntegrityError
 from modelrepo.fs import ballast, durable, native
+from modelrepo.fs.known import MAX_JOURNAL_BYTES, stamp_of
 from modelrepo.fs.look import read_file
 
 #: Blocks are reserved this far ahead, so that a full disk does not stop the next records.
 _AHEAD_BYTES = 256 * 1024
 _LOW_BYTES = 64 * 1024
-MAX_JOURNAL_BYTES = 1024 * 1024 * 1024
 
 
 def read_journal(path: Path) -> Parsed:
@@ -31,7 +32,13 @@ def read_journal(path: Path) -> Parsed:
 
 
 class Journal:
-    """The journal of a writer that holds the lock."""
+    """The journal of a writer that holds the lock.
+
+    Args:
+        path: Where.
+        ballast_directory: Room that a full disk gives back.
+        parsed: Its lines, at least from the last closed record on.
+    """
 
     def __init__(self, path: Path, ballast_directory: Path, parsed: Parsed) -> None:
         self._path = path
@@ -42,18 +49,29 @@ class Journal:
         self._keep = self._last_closed()
         self._synced = False
         self._whole = True
+        self._stamp: Stamp | None = None
 
     @property
     def next_seq(self) -> int:
         """The number of the next record."""
-        return len(self._lines) + 1
+        return self._lines[-1].record.seq + 1 if self._lines else 1
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """The lines that it was given, and those that were appended."""
+        return tuple(self._lines)
+
+    @property
+    def stamp(self) -> Stamp | None:
+        """How the file stood when this writer had last changed it; None where it has not."""
+        return self._stamp
 
     @property
     def head(self) -> str:
         """The digest that the next record carries."""
         return line_digest(self._lines[-1].raw) if self._lines else NOTHING
 
-    def append(self, record: Record) -> Record:
+    def append(self, record: Record) -> Line:
         """Append a record and sync it.
 
         Raises:
@@ -63,7 +81,7 @@ class Journal:
         """
         self.trim()
         raw = encode(record)
-        line = Line(decode(raw), raw)
+        line = Line(decode(raw), raw, self._end)
         kept, start = self._kept(), self._start()
         try:
             ballast.with_room(self._ballast, lambda: self._write(kept + raw, start))
@@ -74,7 +92,7 @@ class Journal:
         self._lines.append(line)
         self._end += len(raw)
         self._keep = self._last_closed()
-        return line.record
+        return line
 
     @property
     def is_whole(self) -> bool:
@@ -119,6 +137,7 @@ class Journal:
             self._whole = False
             durable.sync(descriptor)
             self._whole = True
+            self._stamp = stamp_of(os.fstat(descriptor))
         finally:
             os.close(descriptor)
 
@@ -152,6 +171,7 @@ class Journal:
                     native.preallocate(descriptor, status.st_size + _AHEAD_BYTES)
             durable.sync(descriptor)
             self._synced = True
+            self._stamp = stamp_of(os.fstat(descriptor))
         finally:
             os.close(descriptor)
 

@@ -22,7 +22,9 @@ from modelrepo.fs.processes import lock_holders, named
 #: How a message names a holder of whom the system does not say who it is: one in another PID namespace, say.
 UNSEEN_HOLDER = "somebody who cannot be seen from here"
 
-_POLL_SECONDS = 0.02
+_POLL_SECONDS = 0.005
+#: Who takes the lock again and again leaves it free for so long in between: whoever waits gets it then.
+FREE_SECONDS = 2 * _POLL_SECONDS
 #: A script that says `exec 3< file` must not close the lease that it was started with; bash takes 10 and up for itself.
 _INHERITED_FROM = 200
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelrepo.core.layout import STATE, SYSTEM_ENTRIES, Layout, version_in_view, version_of_path
-from modelrepo.core.refs import Version, is_channel
+from modelrepo.core.refs import Version, is_channel, number_of
+from modelrepo.core.versions import Versions
 
 _CHUNK = 256 * 1024
 #: What `read_file` says of something that is no file to be read. All else (`EIO`, `EMFILE`, …) is the system's trouble.
@@ -109,11 +110,13 @@ class Tree:
         versions: The real directories named like a version, modelrepo's or not.
         links: The symbolic links by name.
         others: The names of everything else, without what modelrepo made or file systems put there.
+        directories: The names of the real directories that are spelled like a version, at least in the beginning.
     """
 
-    versions: frozenset[Version]
+    versions: Versions
     links: Mapping[str, Link]
     others: tuple[str, ...]
+    directories: frozenset[str]
 
     def channels(self) -> dict[str, Version | None]:
         """The links whose names are channels': what each names, None where that is no version's directory."""
@@ -124,23 +127,35 @@ class Tree:
         }
 
 
-def read_tree(layout: Layout) -> Tree:
-    """Look at the root once."""
-    versions: list[Version] = []
+def read_tree(layout: Layout, before: Tree | None = None) -> Tree:
+    """Look at the root once.
+
+    Args:
+        layout: Where.
+        before: What was seen there before: where the same directories stand, their names need not be read again.
+    """
+    directories: list[str] = []
     links: dict[str, Link] = {}
     others: list[str] = []
     with os.scandir(layout.root) as entries:
         for entry in entries:
-            version = Version.from_name(entry.name)
-            if entry.is_symlink():
+            name = entry.name
+            if name[:1] == "v" and entry.is_dir(follow_symlinks=False):
+                directories.append(name)
+            elif entry.is_symlink():
                 link = _read_link(layout.root, entry)
                 if link is not None:
-                    links[entry.name] = link
-            elif version is not None and entry.is_dir(follow_symlinks=False):
-                versions.append(version)
-            elif entry.name not in SYSTEM_ENTRIES and entry.name not in {STATE, layout.serving.name}:
-                others.append(entry.name)
-    return Tree(frozenset(versions), links, tuple(sorted(others)))
+                    links[name] = link
+            elif name not in SYSTEM_ENTRIES and name not in {STATE, layout.serving.name}:
+                others.append(name)
+    names = frozenset(directories)
+    if before is not None and names == before.directories:
+        versions = before.versions
+    else:
+        versions = Versions.of(number for name in names if (number := number_of(name)) is not None)
+    if len(versions) < len(names):
+        others += [name for name in names if number_of(name) is None]
+    return Tree(versions, links, tuple(sorted(others)), names)
 
 
 def _read_link(root: Path, entry: os.DirEntry[str]) -> Link | None:
@@ -221,12 +236,21 @@ def read_views(layout: Layout) -> dict[str, View]:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One entry below a version, as it stands on the disk."""
+    """One entry below a version, as it stands on the disk.
+
+    Attributes:
+        path: Below the version.
+        size: In bytes.
+        mode: Its permissions.
+        kind: `file`, `directory`, `link` or `special`.
+        shared: Device and inode of a file that has several names.
+    """
 
     path: str
     size: int
     mode: int
     kind: str
+    shared: tuple[int, int] | None = None
 
 
 def walk(directory: Path) -> Iterator[Found]:
@@ -238,7 +262,10 @@ def walk(directory: Path) -> Iterator[Found]:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 status = entry.stat(follow_symlinks=False)
                 name = f"{prefix}{entry.name}"
-                yield Found(name, status.st_size, stat.S_IMODE(status.st_mode), kind_of(status.st_mode))
+                kind, shared = kind_of(status.st_mode), None
+                if kind == "file" and status.st_nlink > 1:
+                    shared = status.st_dev, status.st_ino
+                yield Found(name, status.st_size, stat.S_IMODE(status.st_mode), kind, shared)
                 if stat.S_ISDIR(status.st_mode):
                     stack.append((f"{name}/", entry.path))
 

@@ -20,7 +20,7 @@ from modelrepo.fs import durable, look, machine
 from modelrepo.repository import initializing, repairing
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.border import border
-from modelrepo.repository.opening import open_journal, require_directory
+from modelrepo.repository.opening import open_known, require_directory
 from modelrepo.repository.progress import Progress
 from modelrepo.repository.results import InitResult
 from modelrepo.repository.sharing import Founding
@@ -67,7 +67,7 @@ def adopt(layout: Layout, timeout: float | None, founding: Founding, progress: P
 
 def _later(layout: Layout, timeout: float | None, founding: Founding, progress: Progress | None) -> InitResult:
     """Take over foreign versions of a repository, each by one record."""
-    snapshot = reading.take(layout)
+    snapshot = reading.take(layout, whole=True, lines=True)
     snapshot.require_journal()
     survey = Survey(layout, snapshot.tree)
     foreign = snapshot.tree.versions - snapshot.present
@@ -117,7 +117,7 @@ def _refuse_other_history(layout: Layout) -> None:
     """
     if look.kind_at(layout.journal) is None:
         return
-    parsed = open_journal(layout)
+    parsed = open_known(layout, whole=True, lines=True).parsed
     if not initializing.is_of_adoption(parsed):
         raise IntegrityError(
             f"{layout.config} is gone, but {layout.journal} holds a history",

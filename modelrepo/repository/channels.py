@@ -25,7 +25,7 @@ def channels(layout: Layout) -> tuple[Channel, ...]:
         Channel(
             channel=channel,
             target=target,
-            stack=snapshot.stack(channel),
+            stack=tuple(snapshot.stack(channel)),
             rollback_to=snapshot.below(channel),
             base_path=str(layout.view(channel)) if _served(snapshot, channel) else None,
         )

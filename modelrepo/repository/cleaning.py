@@ -6,14 +6,16 @@ A plan is a proposal. Each version is decided about again under the lock, held e
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from modelrepo.core.config import Retention
 from modelrepo.core.layout import Layout
 from modelrepo.core.refs import Version
 from modelrepo.core.retention import LEASED, UNDELETABLE
-from modelrepo.errors import ModelRepoError, SystemRefusedError, UnconfirmedError
+from modelrepo.errors import IntegrityError, ModelRepoError, SystemRefusedError, UnconfirmedError
 from modelrepo.fs import locks
+from modelrepo.fs.known import Known
 from modelrepo.repository import deleting, golden, planning, sizing, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.border import border
@@ -45,7 +47,7 @@ def cleanup(
         RefusedError: The grace is too short for a network file system.
     """
     if dry_run:
-        snapshot = reading.take(layout)
+        snapshot = reading.take(layout, whole=True)
         proposal = planning.plan(snapshot, planning.retention(snapshot, rules))
         return CleanupResult(
             removed=proposal.going,
@@ -57,15 +59,17 @@ def cleanup(
         )
     run = _Run()
     first = lock_seconds(timeout, default=0.0)
-    with writing(layout, first) as writer:
+    # What is deleted cannot be brought back: no index says what may go, the journal itself does.
+    with writing(layout, first, whole=True) as writer:
         snapshot = writer.snapshot()
         planning.require_consistent(snapshot)
         retention = planning.retention(snapshot, rules)
         rubbish = deleting.take_abandoned(writer, run.trouble)
         run.problems = tuple(verifying.foreign(snapshot))
+    run.journal = writer.known
     run.leftovers = len(deleting.empty_trash(layout, rubbish, run.trouble))
     # Looking at all files and processes takes time, and needs no lock: each version is decided about again.
-    snapshot = reading.take(layout)
+    snapshot = reading.take(layout, run.journal, whole=True)
     run.proposal = planning.plan(snapshot, retention)
     sizes = {version: snapshot.state.stored[version].size for version in run.proposal.going}
     counter = Counter(sum(sizes.values()), progress)
@@ -86,19 +90,26 @@ def cleanup(
 def _sweep(layout: Layout, timeout: float, run: _Run) -> None:
     """Delete golden requests that no version carries any more."""
     if golden.files(layout):
-        with writing(layout, timeout) as writer:
-            golden.sweep(writer, run.trouble)
+        try:
+            known = golden.named(reading.take(layout, run.journal, whole=True))
+        except IntegrityError:  # what the others carry is not known
+            return
+        with writing(layout, timeout, run.journal, whole=True) as writer:
+            golden.sweep(writer, known, run.trouble)
 
 
 def _go(layout: Layout, version: Version, retention: Retention, timeout: float, run: _Run) -> None:
     """Delete one version, if it still may go; note why not."""
     try:
-        with writing(layout, timeout) as writer:
+        with writing(layout, timeout, run.journal, whole=True) as writer:
             names = _remove(writer, version, retention, run)
+        run.journal = writer.known
     except SystemRefusedError as error:  # this one cannot go; that is no reason to keep the others
         run.trouble.append(error)
         run.stayed[version] = Kept(version=version, reasons=(UNDELETABLE,))
         return
+    # Deleting few bytes takes less time than those who wait for the lock need to see that it is free.
+    time.sleep(locks.FREE_SECONDS)
     freed = sizing.freed(layout, [layout.trash / name for name in names], ())
     if deleting.empty_trash(layout, names, run.trouble):
         run.freed += freed
@@ -108,8 +119,9 @@ def _go(layout: Layout, version: Version, retention: Retention, timeout: float, 
 
 @dataclass(slots=True)
 class _Run:
-    """What one cleanup has done so far."""
+    """What one cleanup has done so far, and the journal as it knows it."""
 
+    journal: Known | None = None
     proposal: planning.Plan = field(default_factory=lambda: planning.Plan((), 0))
     removed: list[Version] = field(default_factory=list)
     stayed: dict[Version, Kept] = field(default_factory=dict)

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -198,11 +198,29 @@ def files(layout: Layout) -> list[Path]:
     return [path for name in names_in(layout.golden) if layout.is_golden(path := layout.golden / name)]
 
 
-def sweep(writer: Writer, trouble: list[ModelRepoError]) -> None:
+def named(snapshot: Snapshot, besides: Collection[Version] = ()) -> dict[Version, Path | None]:
+    """The golden file that each version names, None where it carries none.
+
+    Args:
+        snapshot: The repository.
+        besides: Versions that are not asked about.
+
+    Raises:
+        IntegrityError: A manifest cannot be read.
+    """
+    facts = {version: snapshot.manifest(version).golden for version in snapshot.present if version not in besides}
+    return {
+        version: None if golden is None else snapshot.layout.golden_file(golden.digest, golden.format)
+        for version, golden in facts.items()
+    }
+
+
+def sweep(writer: Writer, known: Mapping[Version, Path | None], trouble: list[ModelRepoError]) -> None:
     """Delete the golden files that no version names, under the lock; none where a manifest cannot be read.
 
     Args:
         writer: Who holds the lock.
+        known: What versions name, read without the lock, which is not held while thousands of manifests are read.
         trouble: Where to note what could not be deleted.
     """
     found = files(writer.layout)
@@ -210,17 +228,13 @@ def sweep(writer: Writer, trouble: list[ModelRepoError]) -> None:
         return
     snapshot = writer.snapshot()
     try:
-        manifests = [snapshot.manifest(version) for version in snapshot.present]
+        naming = {**known, **named(snapshot, known)}
     except IntegrityError:
         return
-    named = {
-        writer.layout.golden_file(manifest.golden.digest, manifest.golden.format)
-        for manifest in manifests
-        if manifest.golden is not None
-    }
+    wanted = {path for version, path in naming.items() if version in snapshot.present}
     writer.lock.check()
     for path in found:
-        if path not in named:
+        if path not in wanted:
             try:
                 durable.remove_file(path)
             except OSError as error:

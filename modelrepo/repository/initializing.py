@@ -19,7 +19,7 @@ from modelrepo.errors import IntegrityError, RefusedError, UnconfirmedError, tol
 from modelrepo.fs import ballast, durable, machine
 from modelrepo.fs.locks import WriterLock
 from modelrepo.fs.look import device, kind_at
-from modelrepo.repository.opening import open_config, open_journal, require_directory
+from modelrepo.repository.opening import open_config, open_known, require_directory
 from modelrepo.repository.results import InitResult
 from modelrepo.repository.sharing import ALONE, Founding, require_member
 from modelrepo.repository.writing import check_file_system, lock_seconds, own_directories, token
@@ -149,7 +149,7 @@ def _refuse_history(layout: Layout) -> None:
     """A journal with more than its first line belonged to a repository that lost its settings."""
     if kind_at(layout.journal) is None:
         return
-    parsed = open_journal(layout)
+    parsed = open_known(layout, whole=True, lines=True).parsed
     if is_of_adoption(parsed) and len(parsed.lines) > 1:
         raise IntegrityError(
             f"an adoption of {layout.root} was interrupted, or runs now",

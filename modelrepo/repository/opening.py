@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from modelrepo.core.config import Config, parse_config
 from modelrepo.core.layout import STATE, Layout
 from modelrepo.core.modes import PRIVATE
-from modelrepo.core.records import Damage, Parsed
+from modelrepo.core.records import Damage
 from modelrepo.core.refs import Version
 from modelrepo.errors import IntegrityError, NoRepositoryError
-from modelrepo.fs.journal import read_journal
+from modelrepo.fs import known
+from modelrepo.fs.known import Known
 from modelrepo.fs.look import NO_FILE, kind_at, read_file
 
 #: Many times what `init` writes. `tomllib` needs time by the square of a key's length: a megabyte holds readers up.
@@ -109,14 +110,34 @@ def _not_own(path: Path, kind: str) -> IntegrityError:
     )
 
 
-def open_journal(layout: Layout) -> Parsed:
+def open_known(layout: Layout, *, whole: bool, lines: bool = False) -> Known:
     """The journal of an existing repository.
+
+    Args:
+        layout: Where.
+        whole: Read every line, whatever an index says.
+        lines: Keep every line; else the sum and the end.
 
     Raises:
         IntegrityError: It is gone, or no regular file.
     """
+    if whole and not lines:
+        return _journal(layout, lambda: known.read_sum(layout.journal))
+    return _journal(layout, lambda: known.read(layout.journal, None if whole else layout.index))
+
+
+def follow(layout: Layout, before: Known) -> Known:
+    """The journal, when it was read before.
+
+    Raises:
+        IntegrityError: It is gone, or no regular file.
+    """
+    return _journal(layout, lambda: known.follow(before, layout.journal))
+
+
+def _journal(layout: Layout, read: Callable[[], Known]) -> Known:
     try:
-        return read_journal(layout.journal)
+        return read()
     except OSError as error:
         if error.errno not in NO_FILE:
             raise

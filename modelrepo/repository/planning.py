@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -94,14 +94,14 @@ def plan(snapshot: Snapshot, rules: Retention, only: frozenset[Version] | None =
     Args:
         snapshot: The repository.
         rules: What to keep.
-        only: Look only at these for leases and processes; None for all.
+        only: Decide only about these; None for all.
     """
     require_consistent(snapshot)
     asked = snapshot.present if only is None else snapshot.present & only
     held, unseen = _holders(snapshot, asked)
     busy = {version: reasons for version, (reasons, _) in held.items()}
     by = {version: names for version, (_, names) in held.items()}
-    return Plan(decide(replace(scene(snapshot), busy=busy), rules), unseen, by)
+    return Plan(decide(replace(scene(snapshot), busy=busy), rules, only), unseen, by)
 
 
 def holders(snapshot: Snapshot, version: Version) -> Holders:
@@ -120,7 +120,7 @@ def holders(snapshot: Snapshot, version: Version) -> Holders:
 
 def _holders(snapshot: Snapshot, asked: Collection[Version]) -> tuple[dict[Version, Holders], int]:
     """Who holds each of some versions, and how many processes could not be looked at."""
-    directories = {version: snapshot.layout.version(version) for version in snapshot.present}
+    directories = _Directories(snapshot)
     use = in_use(directories, asked)
     names = {process: named(process) for processes in use.by.values() for process in processes}
     held: dict[Version, Holders] = {}
@@ -129,6 +129,24 @@ def _holders(snapshot: Snapshot, asked: Collection[Version]) -> tuple[dict[Versi
         reasons, leasers = _lease(directories[version])
         held[version] = ((*((IN_USE,) if users else ()), *reasons), tuple(dict.fromkeys((*leasers, *users))))
     return held, use.unseen
+
+
+class _Directories(Mapping[Version, Path]):
+    """Where the versions are, each said when asked: of ten thousand, a decision about one asks for few."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def __getitem__(self, version: Version) -> Path:
+        if version not in self._snapshot.present:
+            raise KeyError(version)
+        return self._snapshot.layout.version(version)
+
+    def __iter__(self) -> Iterator[Version]:
+        return iter(self._snapshot.present)
+
+    def __len__(self) -> int:
+        return len(self._snapshot.present)
 
 
 def _lease(directory: Path) -> Holders:
@@ -156,10 +174,11 @@ def leasers(directory: Path) -> tuple[str, ...]:
 def would_free(snapshot: Snapshot) -> int:
     """Bytes that a cleanup by the repository's own rules would free, if nobody held a version; 0 if it would refuse."""
     try:
-        going = plan(snapshot, retention(snapshot, {}), only=frozenset()).going
+        require_consistent(snapshot)
+        decisions = decide(scene(snapshot), retention(snapshot, {}))
     except (IntegrityError, RefusedError):
         return 0
-    return sizing.would_free(snapshot, going)
+    return sizing.would_free(snapshot, (decision.version for decision in decisions if not decision.keep))
 
 
 def require_consistent(snapshot: Snapshot) -> None:

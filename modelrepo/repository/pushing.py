@@ -22,15 +22,16 @@ from modelrepo.core.refs import NumberRef, Version
 from modelrepo.errors import IntegrityError, ModelRepoError, UnconfirmedError, from_os, told
 from modelrepo.fs import copying, durable, machine, source
 from modelrepo.repository import (
+    checking,
     from_keras,
     golden,
     initializing,
     moving,
     numbering,
+    opening,
     origins,
     reusing,
     staging,
-    verifying,
 )
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.border import border
@@ -164,16 +165,16 @@ def _commit(layout: Layout, staged: _Staged, place: Path, options: Options, time
     manifest, raw = _write_manifest(staged, place, options, digest, guess)
     copying.sync_directories(staged.directory, staged.listing)
     while True:
-        same: set[Version] = set()
+        journal = opening.open_known(layout, whole=False)  # what is read of it now need not be read under the lock
         if not options.allow_duplicate:
-            unread = _same(reading.take(layout), digest) - sound - damaged
+            unread = _same(reading.take(layout, journal), digest) - sound - damaged
             for version in sorted(unread):
-                problems = verifying.damage(reading.take(layout), version)
+                problems = checking.damage(reading.take(layout), version)
                 (damaged if problems else sound).add(version)
                 if problems:
                     first = problems[0]
                     warnings.append(f"{version} has the same content, but is damaged: {first.path}: {first.detail}")
-        with writing(layout, timeout) as writer:
+        with writing(layout, timeout, journal) as writer:
             same = set() if options.allow_duplicate else _same(writer.snapshot(), digest)
             if same - sound - damaged:
                 continue  # somebody pushed the same content meanwhile: read it without the lock

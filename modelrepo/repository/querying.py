@@ -23,6 +23,9 @@ from modelrepo.repository.results import (
 )
 from modelrepo.repository.snapshot import Snapshot
 
+#: So many versions are looked at while somebody waits for a glance.
+_FEW = 500
+
 
 def summaries(
     layout: Layout, limit: int | None, labels: Mapping[str, str], *, removed: bool = False
@@ -37,7 +40,7 @@ def summaries(
     """
     snapshot = reading.take(layout)
     found: list[VersionSummary] = []
-    for version in sorted(snapshot.state.removed if removed else snapshot.present, reverse=True):
+    for version in (snapshot.state.removed.versions if removed else snapshot.present).newest():
         if limit is not None and len(found) >= limit:
             break
         summary = _summary(snapshot, version)
@@ -141,19 +144,25 @@ def show(layout: Layout, ref: Ref) -> VersionDetails:
 def status(layout: Layout) -> Status:
     """The repository at one glance."""
     snapshot = reading.take(layout)
-    stored = [snapshot.state.stored[version] for version in snapshot.present if version in snapshot.state.stored]
+    state = snapshot.state
+    gone = state.stored.versions - snapshot.present
     return Status(
         repo=str(layout.root),
         channels=snapshot.channels,
         rollback_to={channel: snapshot.below(channel) for channel in snapshot.channels},
         versions=len(snapshot.present),
-        size=sum(facts.size for facts in stored),
-        frees=planning.would_free(snapshot),
+        size=state.size - sum(state.stored[version].size for version in gone),
+        frees=_frees(snapshot),
         free=room(layout.root)[0],
         pinned=tuple(sorted(snapshot.state.pins)),
         problems=(*verifying.structure(snapshot, chain=False), *_damaged(snapshot)),
         journal_head=snapshot.head,
     )
+
+
+def _frees(snapshot: Snapshot) -> int | None:
+    """What a cleanup would free. That takes a look at every file, and so of very many versions only a plan says it."""
+    return planning.would_free(snapshot) if len(snapshot.present) <= _FEW else None
 
 
 def _damaged(snapshot: Snapshot) -> Iterator[Problem]:

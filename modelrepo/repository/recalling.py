@@ -20,7 +20,7 @@ def history(layout: Layout, channel: str | None, limit: int | None) -> tuple[His
     Raises:
         IntegrityError: The journal is damaged.
     """
-    snapshot = reading.take(layout)
+    snapshot = reading.take(layout, whole=True, lines=True)
     snapshot.require_journal()
     entries: list[HistoryEntry] = []
     for line in reversed(snapshot.parsed.lines):
@@ -75,7 +75,7 @@ def at(layout: Layout, time: datetime) -> HistoryAt:
             expected=f"a time before {format_time(now)}",
             got=format_time(time),
         )
-    snapshot = reading.take(layout)
+    snapshot = reading.take(layout, whole=True, lines=True)
     snapshot.require_journal()
     records = [line.record for line in snapshot.parsed.lines]
     begin = min(record.time for record in records)

@@ -26,7 +26,7 @@ def remove(layout: Layout, refs: Sequence[Ref], reason: str | None, timeout: flo
     """
     removed: list[Version] = []
     names: list[str] = []
-    with writing(layout, timeout) as writer:
+    with writing(layout, timeout, whole=True) as writer:  # as `cleanup` does it
         snapshot = writer.snapshot()
         planning.require_consistent(snapshot)
         lost, versions = _sorted_out(snapshot, refs)
@@ -59,7 +59,7 @@ def remove(layout: Layout, refs: Sequence[Ref], reason: str | None, timeout: flo
 
 def _sorted_out(snapshot: Snapshot, refs: Sequence[Ref]) -> tuple[list[Version], list[Version]]:
     """The versions that are gone without a record, and those that are there."""
-    gone = snapshot.state.stored.keys() - snapshot.tree.versions
+    gone = snapshot.state.stored.versions - snapshot.tree.versions
     lost = {ref.version for ref in refs if isinstance(ref, NumberRef) and ref.version in gone}
     there = {snapshot.resolve(ref) for ref in refs if not (isinstance(ref, NumberRef) and ref.version in lost)}
     return sorted(lost), sorted(there)
@@ -76,7 +76,7 @@ def _refuse_needed(snapshot: Snapshot, versions: Sequence[Version]) -> int:
     """
     only = frozenset(versions)
     plan = planning.plan(snapshot, snapshot.config.retention, only=only)
-    needed = {each.version: needs(each) for each in plan.decisions if each.version in only and needs(each)}
+    needed = {each.version: needs(each) for each in plan.decisions if needs(each)}
     if needed:
         raise RefusedError(
             f"{', '.join(map(str, sorted(needed)))} cannot be removed: somebody needs it",

@@ -16,7 +16,7 @@ from modelrepo.core.layout import MANIFEST, STATE, Layout
 from modelrepo.core.records import Chain, Damage, Record, chain_damage, decode, parse_journal
 from modelrepo.errors import IntegrityError, ModelRepoError
 from modelrepo.fs import durable, machine
-from modelrepo.fs.journal import MAX_JOURNAL_BYTES
+from modelrepo.fs.known import MAX_JOURNAL_BYTES
 from modelrepo.fs.locks import WriterLock
 from modelrepo.fs.look import NO_FILE, Found, mode_of, read_file, read_tree, used_numbers, walk
 from modelrepo.repository import deleting, opening, verifying
@@ -34,13 +34,17 @@ _MENDED_BY_RECOVERY = {"view", "journal-torn", "unfinished", "unrecorded", "dire
 def repair(layout: Layout, timeout: float | None) -> tuple[Problem, ...]:
     """Mend, and say what was mended."""
     mended = list(_journal(layout, timeout))
-    before = [problem for problem in verifying.structure(reading.take(layout)) if problem.kind in _MENDED_BY_RECOVERY]
+    before = [
+        problem
+        for problem in verifying.structure(reading.take(layout, whole=True, lines=True))
+        if problem.kind in _MENDED_BY_RECOVERY
+    ]
     with writing(layout, timeout) as writer:
         mended += links(writer)
         mended += _modes(writer.snapshot())
         trouble: list[ModelRepoError] = []
         rubbish = deleting.take_abandoned(writer, trouble)
-    after = verifying.problems(reading.take(layout))
+    after = verifying.problems(reading.take(layout, whole=True, lines=True))
     deleting.empty_trash(layout, rubbish, trouble)
     mended += [problem for problem in before if problem not in after]
     mended += [
@@ -162,7 +166,7 @@ def _restarted(layout: Layout, data: bytes, digest: str | None) -> bytes:
             time=stored.pushed.time,
             recorded_by=actor,
         )
-    for version in sorted(tree.versions - known.stored.keys() - known.removed.keys()):
+    for version in sorted(tree.versions - known.stored.versions - known.removed.versions):
         # Where its record cannot be read, a manifest that names this very number speaks for the directory.
         with contextlib.suppress(IntegrityError):
             manifest, raw = snapshot.read_manifest(version)

@@ -24,7 +24,7 @@ def resolve(snapshot: Snapshot, ref: Ref) -> Version:
         case NewestRef():
             if not snapshot.present:
                 raise NotFoundError("there is no version yet", kind="version-missing", hint="push one")
-            return max(snapshot.present)
+            return Version(snapshot.present.highest)
         case DigestRef(prefix):
             return _digest(snapshot, prefix)
         case ChannelRef(channel, back):
@@ -61,9 +61,8 @@ def _number(snapshot: Snapshot, version: Version) -> Version:
 def _choice(snapshot: Snapshot) -> str:
     if not snapshot.present:
         return "an empty repository"
-    return (
-        f"{len(snapshot.present)} version{'s' if len(snapshot.present) > 1 else ''}, the newest {max(snapshot.present)}"
-    )
+    many = len(snapshot.present)
+    return f"{many} version{'s' if many > 1 else ''}, the newest v{snapshot.present.highest}"
 
 
 def _digest(snapshot: Snapshot, prefix: str) -> Version:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelrepo.core.history import Stack
 from modelrepo.core.manifest import Manifest
 from modelrepo.core.refs import LATEST, NumberRef, Ref, Version
 from modelrepo.core.signatures import Change, compare
+from modelrepo.core.versions import Stack
 from modelrepo.errors import IntegrityError, NotFoundError, RefusedError
 from modelrepo.fs.look import walk
 from modelrepo.repository.results import MoveResult

@@ -13,15 +13,17 @@ from pathlib import Path
 
 from modelrepo.core.annotations import About, Annotation
 from modelrepo.core.config import Config
-from modelrepo.core.history import Evidence, Stack, State, effective_stack, fold, settle
+from modelrepo.core.history import Evidence, State, effective_stack, settle
 from modelrepo.core.layout import Layout
 from modelrepo.core.manifest import MAX_MANIFEST_BYTES, Manifest, parse_manifest
 from modelrepo.core.records import Damage, Parsed, Record, line_digest
 from modelrepo.core.refs import Ref, Version
+from modelrepo.core.versions import Stack, Versions
 from modelrepo.errors import BusyError, IntegrityError
 from modelrepo.fs import native
+from modelrepo.fs.known import Known
 from modelrepo.fs.look import NO_FILE, Tree, View, read_file, read_tree, read_views
-from modelrepo.repository.opening import journal_damaged, open_config, open_journal
+from modelrepo.repository.opening import follow, journal_damaged, open_config, open_known
 from modelrepo.repository.resolving import resolve
 
 _LOOKS = 50
@@ -35,7 +37,7 @@ class Snapshot:
         layout: Where.
         config: The settings.
         tree: What stands in the root.
-        parsed: The journal.
+        parsed: The journal; its last lines, where only the sum of the others is known.
         raw: The journal's sum, open intents left open.
         state: The same, with an open intent counted where the tree agrees.
     """
@@ -58,15 +60,15 @@ class Snapshot:
         return line_digest(self.parsed.lines[-1].raw) if self.parsed.lines else None
 
     @cached_property
-    def present(self) -> frozenset[Version]:
+    def present(self) -> Versions:
         """The versions that are there and are modelrepo's.
 
         Where the journal is damaged, a directory with a manifest of its own number counts too: reading goes on.
         """
-        known = self.tree.versions & self.state.stored.keys()
+        known = self.tree.versions & self.state.stored.versions
         if self.damage is None:
             return known
-        return known | {version for version in self.tree.versions - known if self._owns(version)}
+        return known | Versions(version for version in self.tree.versions - known if self._owns(version))
 
     def _owns(self, version: Version) -> bool:
         try:
@@ -181,8 +183,14 @@ class Snapshot:
             raise journal_damaged(self.layout, self.damage)
 
 
-def take(layout: Layout) -> Snapshot:
+def take(layout: Layout, known: Known | None = None, *, whole: bool = False, lines: bool = False) -> Snapshot:
     """Look at a repository without a lock.
+
+    Args:
+        layout: Where.
+        known: What is known of its journal.
+        whole: Where nothing is known, read every line, whatever an index says.
+        lines: And keep them: else only their sum and the end.
 
     Raises:
         NoRepositoryError: There is none.
@@ -191,20 +199,15 @@ def take(layout: Layout) -> Snapshot:
     """
     config = open_config(layout)
     before = read_tree(layout)
+    known = open_known(layout, whole=whole, lines=lines) if known is None else follow(layout, known)
     for _ in range(_LOOKS):
-        parsed = open_journal(layout)
-        tree = read_tree(layout)
+        tree = read_tree(layout, before)
         if tree == before:
-            return make(layout, config, tree, parsed)
-        before = tree
+            raw = known.state
+            state = settle(raw, evidence(layout, tree, raw.open)) if raw.open is not None else raw
+            return Snapshot(layout, config, tree, known.parsed, raw, state)
+        before, known = tree, follow(layout, known)
     raise BusyError(f"{layout.root} changes faster than it can be read", kind="changing", hint="try again")
-
-
-def make(layout: Layout, config: Config, tree: Tree, parsed: Parsed) -> Snapshot:
-    """Put together what was read."""
-    raw = fold(line.record for line in parsed.lines)
-    state = settle(raw, evidence(layout, tree, raw.open)) if raw.open is not None else raw
-    return Snapshot(layout, config, tree, parsed, raw, state)
 
 
 def evidence(layout: Layout, tree: Tree, intent: Record) -> Evidence:

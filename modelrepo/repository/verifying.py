@@ -1,4 +1,4 @@
-"""`verify`: checking bytes, links, views and journal against what was promised."""
+"""What `verify` and `status` look at: a version's files, links, views and journal, against what was promised."""
 
 from __future__ import annotations
 
@@ -10,68 +10,29 @@ from modelrepo.core.layout import MANIFEST, STATE, Layout
 from modelrepo.core.manifest import Manifest
 from modelrepo.core.modes import FILE, is_fs_group
 from modelrepo.core.records import chain_damage
-from modelrepo.core.refs import Ref, Version
-from modelrepo.errors import BusyError, IntegrityError, from_os
+from modelrepo.core.refs import Version
+from modelrepo.errors import IntegrityError, from_os
 from modelrepo.fs import locks, look
-from modelrepo.fs.look import Found, file_digest, mode_of, walk
-from modelrepo.repository import golden, leasing, opening
+from modelrepo.fs.look import Found, mode_of, walk
+from modelrepo.repository import golden, opening
 from modelrepo.repository import snapshot as reading
-from modelrepo.repository.results import Problem, VerifyResult
+from modelrepo.repository.results import Problem
 from modelrepo.repository.snapshot import Snapshot
+from modelrepo.repository.summing import Digests, Pending
 
 _PAUSE_SECONDS = 0.1
 #: A writer holds the lock for milliseconds, on a slow and busy disk for a second or two.
 _PATIENCE_SECONDS = 5.0
-#: What leaves a version's own bytes as they were pushed.
-_NO_DAMAGE = {"mode", "file-extra", "golden-damaged"}
 
 
-def verify(layout: Layout, refs: Sequence[Ref], *, quick: bool, repaired: tuple[Problem, ...] = ()) -> VerifyResult:
-    """Check versions, and with no refs everything.
+def contents(snapshot: Snapshot, version: Version, digests: Digests | None) -> list[Problem | Pending]:
+    """Check one version's files against its manifest, and its manifest against the journal.
 
     Args:
-        layout: Where.
-        refs: Which versions; none for all, and for the links, views and journal too.
-        quick: Read no bytes: sizes and modes only.
-        repaired: What a repair has mended just before.
+        snapshot: What was seen.
+        version: Which one.
+        digests: Makes digests; None to read no bytes.
     """
-    snapshot = reading.take(layout)
-    versions = sorted({snapshot.resolve(ref) for ref in refs} if refs else snapshot.present)
-    findings = [] if refs else structure(snapshot)
-    for version in versions:
-        try:
-            findings += checked(snapshot, version, quick=quick)
-        except BusyError as error:
-            findings.append(Problem(kind="held", path=str(version), detail=f"not checked: {error.message}"))
-    found = (*repaired, *findings)
-    return VerifyResult(
-        ok=all(problem.note or problem.repaired for problem in found),
-        versions=tuple(versions),
-        findings=found,
-    )
-
-
-def checked(snapshot: Snapshot, version: Version, *, quick: bool = False) -> list[Problem]:
-    """Check one version while holding a lease, so that no cleanup deletes it meanwhile."""
-    try:
-        hold = leasing.hold(snapshot.layout, version)
-    except FileNotFoundError:
-        if version not in reading.take(snapshot.layout).state.stored:
-            return []  # a cleanup was faster
-        return [Problem(kind="version-lost", path=str(version), detail="its directory is gone without a record")]
-    except PermissionError as error:
-        return [Problem(kind="unreadable", path=str(version), detail=from_os(error, "read it").message)]
-    with hold:
-        return contents(snapshot, version, quick=quick)
-
-
-def damage(snapshot: Snapshot, version: Version) -> list[Problem]:
-    """What is wrong with one version's bytes; modes, golden requests, and files that were not pushed do not count."""
-    return [problem for problem in checked(snapshot, version) if problem.kind not in _NO_DAMAGE]
-
-
-def contents(snapshot: Snapshot, version: Version, *, quick: bool = False) -> list[Problem]:
-    """Check one version's files against its manifest, and its manifest against the journal."""
     try:
         manifest = snapshot.manifest(version)
     except OSError as error:
@@ -88,9 +49,9 @@ def contents(snapshot: Snapshot, version: Version, *, quick: bool = False) -> li
         return [Problem(kind="unreadable", path=str(version), detail=from_os(error, "read it").message)]
     top = Found("", 0, mode_of(directory) or 0, "directory")
     return [
-        *_files(directory, version, manifest, found, quick=quick),
+        *_files(directory, version, manifest, found, digests),
         *_open_modes(snapshot, version, (top, *found.values())),
-        *golden.problems(snapshot, version, manifest, quick=quick),
+        *golden.problems(snapshot, version, manifest, quick=digests is None),
     ]
 
 
@@ -111,8 +72,8 @@ def _sentence(error: IntegrityError) -> str:
 
 
 def _files(
-    directory: Path, version: Version, manifest: Manifest, found: dict[str, Found], *, quick: bool
-) -> Iterator[Problem]:
+    directory: Path, version: Version, manifest: Manifest, found: dict[str, Found], digests: Digests | None
+) -> Iterator[Problem | Pending]:
     expected = {entry.path: entry for entry in manifest.files}
     for path, entry in expected.items():
         there, where = found.get(path), f"{version}/{path}"
@@ -122,14 +83,8 @@ def _files(
             yield Problem(kind="file-replaced", path=where, detail=f"it is a {there.kind}, not a file")
         elif there.size != entry.size:
             yield Problem(kind="file-size", path=where, detail=f"it has {there.size} bytes, not {entry.size}")
-        elif not quick:
-            try:
-                digest = file_digest(directory / path)[1]
-            except OSError as error:
-                yield Problem(kind="file-unreadable", path=where, detail=from_os(error, "read it").message)
-                continue
-            if digest != entry.digest:
-                yield Problem(kind="file-digest", path=where, detail=f"its bytes have {digest}, not {entry.digest}")
+        elif digests is not None:
+            yield digests.pending(directory / path, there, where, entry.digest)
     for path, there in found.items():
         if there.kind != "directory" and path not in expected and path != MANIFEST:
             yield Problem(kind="file-extra", path=f"{version}/{path}", detail=f"a {there.kind} that was not pushed")
@@ -170,7 +125,7 @@ def structure(snapshot: Snapshot, *, chain: bool = True) -> list[Problem]:
     while not quiet and any(not problem.note for problem in found) and time.monotonic() < deadline:
         time.sleep(_PAUSE_SECONDS)
         quiet, head = not locks.holders(snapshot.layout.lock), snapshot.head
-        snapshot = reading.take(snapshot.layout)
+        snapshot = reading.take(snapshot.layout, whole=chain, lines=chain)
         quiet &= head == snapshot.head
         found = [problem for problem in problems(snapshot, chain=chain) if problem in found or problem.note]
     return found
@@ -204,7 +159,7 @@ def _standing(snapshot: Snapshot) -> Iterator[Problem]:
     yield from _links(snapshot)
     yield from _views(snapshot)
     if snapshot.damage is None:
-        for version in sorted(snapshot.state.stored.keys() - snapshot.tree.versions):
+        for version in sorted(snapshot.state.stored.versions - snapshot.tree.versions):
             detail = f"its directory is gone without a record; `modelrepo remove {version}` records it"
             yield Problem(kind="version-lost", path=str(version), detail=detail)
     yield from foreign(snapshot)
@@ -304,7 +259,7 @@ def state_modes(snapshot: Snapshot) -> Iterator[tuple[Problem, Path, int]]:
     besides = (layout.ballast, layout.golden, *(layout.view(name) for name, view in snapshot.views.items() if view.own))
     directories = (*directories, *((path, modes.directory) for path in besides))
     files = ((layout.config, modes.state), (layout.journal, modes.state), (layout.lock, modes.lock))
-    kept = ((path, FILE) for path in golden.files(layout))
+    kept = ((path, FILE) for path in (layout.index, layout.checked, *golden.files(layout)))
     for path, right in (*directories, *files, *kept):
         mode, directory = mode_of(path), (path, right) in directories
         if mode is not None and path.is_dir() == directory:  # else something is wrong with it that no mode mends

@@ -10,22 +10,25 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from modelrepo.core.config import Config, Storage
-from modelrepo.core.history import State, fold, judge
+from modelrepo.core.history import State, fold_lines, judge
 from modelrepo.core.layout import Layout
 from modelrepo.core.modes import Modes
 from modelrepo.core.records import Action, Phase, Record
 from modelrepo.core.units import parse_seconds
 from modelrepo.errors import IntegrityError, SystemRefusedError, UnconfirmedError, from_os
-from modelrepo.fs import ballast, durable, machine, native
+from modelrepo.fs import ballast, durable, known, machine, native
 from modelrepo.fs.journal import Journal
+from modelrepo.fs.known import Known
 from modelrepo.fs.locks import WriterLock
-from modelrepo.fs.look import read_tree
+from modelrepo.fs.look import Tree, read_tree
 from modelrepo.repository import opening, views
 from modelrepo.repository import snapshot as reading
 
@@ -43,16 +46,18 @@ class Writer:
         views_behind: The channels whose view recovery could not let follow, and why.
     """
 
-    def __init__(self, layout: Layout, lock: WriterLock) -> None:
+    def __init__(self, layout: Layout, lock: WriterLock, journal: Known) -> None:
         self.layout = layout
         self.lock = lock
         self.config: Config = opening.open_config(layout)
         self.modes: Modes = self.config.modes
-        self._parsed = opening.open_journal(layout)
-        if self._parsed.damage is not None:
-            raise opening.journal_damaged(layout, self._parsed.damage)
-        self._journal = Journal(layout.journal, layout.ballast, self._parsed)
-        self._state = fold(line.record for line in self._parsed.lines)
+        if journal.parsed.damage is not None:
+            raise opening.journal_damaged(layout, journal.parsed.damage)
+        self._known = journal
+        self._journal = Journal(layout.journal, layout.ballast, journal.parsed)
+        self._state = journal.state
+        self._crc = journal.crc
+        self._tree: Tree | None = None
         self.views_behind: dict[str, OSError] = {}
 
     @property
@@ -62,9 +67,24 @@ class Writer:
 
     def snapshot(self) -> reading.Snapshot:
         """Look at the tree again, with the journal as it is now."""
-        return reading.Snapshot(
-            self.layout, self.config, read_tree(self.layout), self._parsed, self._state, self._state
-        )
+        self._tree = read_tree(self.layout, self._tree)
+        return reading.Snapshot(self.layout, self.config, self._tree, self._known.parsed, self._state, self._state)
+
+    @property
+    def known(self) -> Known | None:
+        """The journal as this writer leaves it; None where nobody knows how it ends."""
+        if not self._journal.is_whole:
+            return None
+        parsed = replace(self._known.parsed, lines=self._journal.lines, torn=0)
+        parsed = replace(parsed, end=parsed.lines[-1].end)
+        return Known(parsed, self._state, self._journal.stamp or self._known.stamp, self._crc)
+
+    def index(self) -> None:
+        """Write the journal's index, unless it is right as it is. Whatever comes of that, what was done is done."""
+        found = self.known
+        if found is not None and (found.stamp != self._known.stamp or not self._known.is_indexed):
+            with contextlib.suppress(OSError):
+                known.save(found, self.layout.index, self.temporary())
 
     def record(self, phase: Phase, action: Action, **fields: Any) -> Record:  # noqa: ANN401 - a record's fields
         """Append a record and sync it.
@@ -84,9 +104,10 @@ class Writer:
             prev=self._journal.head,
             **values,
         )
-        written = self._journal.append(record)
-        self._state = fold([written], self._state)
-        return written
+        line = self._journal.append(record)
+        self._state = fold_lines([line], self._state)
+        self._crc = zlib.crc32(line.raw, self._crc)
+        return line.record
 
     def record_change(self, action: Action, **fields: Any) -> None:  # noqa: ANN401 - a record's fields
         """Append a record that is itself the change.
@@ -143,8 +164,8 @@ class Writer:
         own_directories(self.layout, self.modes)
         durable.sync_directory(self.layout.root)
         durable.sync_directory(self.layout.state)  # whoever made the repository may have been killed before he did so
-        tree = read_tree(self.layout)
-        last = self._parsed.lines[-1].record.channel
+        tree = self._tree = read_tree(self.layout)
+        last = self._known.parsed.lines[-1].record.channel
         if self._state.open is not None:
             intent = self._state.open
             if intent.action in {"cleanup", "remove"}:
@@ -201,12 +222,18 @@ def token(prefix: str) -> str:
 
 
 @contextlib.contextmanager
-def writing(layout: Layout, timeout: float | None) -> Iterator[Writer]:
+def writing(
+    layout: Layout, timeout: float | None, journal: Known | None = None, *, whole: bool = False
+) -> Iterator[Writer]:
     """Hold the lock and recover.
+
+    The journal is read before the lock is taken, so that under it only what came in between is read.
 
     Args:
         layout: Where.
         timeout: Seconds to wait for the lock; None for `MODELREPO_LOCK_TIMEOUT` or 30.
+        journal: What is known of the journal.
+        whole: Where nothing is known, read every line, whatever an index says.
 
     Raises:
         NoRepositoryError: There is none.
@@ -217,14 +244,16 @@ def writing(layout: Layout, timeout: float | None) -> Iterator[Writer]:
     config = opening.open_config(layout)
     check_file_system(layout.root, config.storage)
     opening.require_own(layout)
+    journal = opening.open_known(layout, whole=whole) if journal is None else journal
     with WriterLock.hold(layout.lock, lock_seconds(timeout), config.modes.lock) as lock:
-        writer = Writer(layout, lock)
+        writer = Writer(layout, lock, opening.follow(layout, journal))
         writer.recover()
         try:
             yield writer
             writer.settle()
         finally:
             ballast.take_back(layout.ballast)
+            writer.index()
 
 
 def lock_seconds(timeout: float | None, default: float = LOCK_SECONDS) -> float:

@@ -89,6 +89,7 @@ FINDING = fields(
 CHANNELS = lambda value: isinstance(value, dict) and all(map(or_null(is_version), value.values()))  # noqa: E731
 STATE = {"channels": each(is_a(str)), "pinned": is_a(bool)}
 
+VERIFIED = fields(ok=is_a(bool), versions=each(is_version), read=each(is_version), findings=each(PROBLEM))
 DOCUMENTS: dict[tuple[str, ...], Callable[[Any], bool]] = {
     ("init",): fields(repo=is_a(str), created=is_a(bool), adopted=each(is_version), warnings=each(is_a(str))),
     ("init", "--adopt"): fields(repo=is_a(str), created=is_a(bool), adopted=each(is_version), warnings=each(is_a(str))),
@@ -190,8 +191,9 @@ DOCUMENTS: dict[tuple[str, ...], Callable[[Any], bool]] = {
         journal_head=is_digest,
     ),
     ("path", "latest"): fields(version=is_version, path=is_a(str)),
-    ("verify",): fields(ok=is_a(bool), versions=each(is_version), findings=each(PROBLEM)),
-    ("verify", "--repair", "--quick"): fields(ok=is_a(bool), versions=each(is_version), findings=each(PROBLEM)),
+    ("verify",): VERIFIED,
+    ("verify", "--repair", "--quick"): VERIFIED,
+    ("verify", "--unchecked-for", "30d"): VERIFIED,
     ("pin", "v1"): fields(version=is_version, pinned=is_a(bool)),
     ("unpin", "v1"): fields(version=is_version, pinned=is_a(bool)),
     ("cleanup", "--keep-last", "0", "--min-age", "0s", "--grace", "0s"): fields(

@@ -90,6 +90,18 @@ def test_quiet_prints_versions_only(run: Run, root: Path) -> None:
     assert done.out == "v3\nv4\n"
 
 
+def test_verify_says_what_it_has_read(run: Run, root: Path) -> None:
+    assert run("-r", root, "verify", "--quick").out.endswith(
+        "3 versions checked, no bytes read: all is as it should be\n"
+    )
+    assert run("-r", root, "verify", "v1").out == "1 version checked: all is as it should be\n"
+    again = run("-r", root, "verify", "--unchecked-for", "1d")
+    assert again.out.endswith("3 versions checked, bytes of 2 read: all is as it should be\n")
+    assert run("-r", root, "verify", "--unchecked-for", "1d", "--json").json["read"] == []
+    both = run("-r", root, "verify", "--unchecked-for", "1d", "--quick", "--json")
+    assert (both.code, both.json["error"]["kind"]) == (2, "options-exclude")
+
+
 def test_cleanup_is_silent_where_it_did_nothing(run: Run, root: Path) -> None:
     done = run("-r", root, "cleanup")
     assert (done.code, done.out, done.err) == (0, "", "")

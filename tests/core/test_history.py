@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelrepo.core.history import EMPTY, Evidence, State, Stored, effective_stack, fold, judge, pushed, settle, without
+from modelrepo.core.history import EMPTY, Evidence, State, Stored, effective_stack, fold, judge, settle
 from modelrepo.core.records import Record
 from modelrepo.core.refs import Version
 from modelrepo.core.values import Actor
+from modelrepo.core.versions import Stack, without
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ACTOR = Actor(user="ada", uid=1000, host="host")
@@ -52,7 +53,7 @@ class Journal:
 
     @property
     def stack(self) -> tuple[Version, ...]:
-        return self.state.stacks.get(self.channel, ())
+        return tuple(self.state.stacks.get(self.channel, ()))
 
     def push(self, *numbers: int) -> None:
         for number in numbers:
@@ -195,7 +196,7 @@ def test_a_repeated_push_of_what_is_gone_stores_nothing() -> None:
     journal.push(1)
     journal.remove(1)
     journal.add(action="push-again", version=Version(1))
-    assert journal.state.stored == {}
+    assert not journal.state.stored
 
 
 def test_a_deleted_version_is_removed_with_its_pin_and_remembered() -> None:
@@ -205,8 +206,8 @@ def test_a_deleted_version_is_removed_with_its_pin_and_remembered() -> None:
     assert journal.state.pins[Version(1)].reason == "audit"
     journal.remove(1)
     state = journal.state
-    assert (state.stored, state.pins, state.left) == ({}, {}, {})
-    assert state.removed == {Version(1): journal.records[-1].time}
+    assert [*state.stored, *state.pins, *state.left] == []
+    assert dict(state.removed) == {Version(1): journal.records[-1].time}
     assert state.highest == 1
 
 
@@ -411,13 +412,13 @@ def test_a_stack_has_no_equal_neighbours_and_nothing_deleted(changes: list[dict[
 
 @given(st.lists(NUMBERS, max_size=8), NUMBERS)
 def test_taking_a_version_out_keeps_the_order_of_the_rest(stack: list[Version], version: Version) -> None:
-    built: tuple[Version, ...] = ()
+    built = Stack()
     for target in stack:
-        built = pushed(built, target)
-    rest = without(built, version)
+        built = built.pushed(target)
+    rest = Stack.of(without(built.numbers, {version.number}))
     assert version not in rest
     assert list(dict.fromkeys(rest)) == [target for target in dict.fromkeys(built) if target != version]
-    assert without(rest, version) == rest
+    assert without(rest.numbers, {version.number}) == rest.numbers
 
 
 @given(st.lists(st.integers(0, 4), max_size=20))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from modelrepo.core.history import Pin, State, Stored
 from modelrepo.core.moment import Moment
 from modelrepo.core.refs import Version
 from modelrepo.core.retention import IN_USE, LEASED, PINNED, Decision, Scene, decide, rollback_targets
+from modelrepo.core.versions import Stack, Versions
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 NOW = Moment(NOON, "boot", 10**7)
@@ -34,9 +36,18 @@ def stored(*numbers: int, age: timedelta = timedelta(days=30)) -> dict[Version, 
     return {version: Stored("d", "m", 1, 1, ago(age)) for version in v(*numbers)}
 
 
+def summed(**known: Mapping[Version, Any]) -> State:
+    """A state that knows these facts of versions."""
+    state = State()
+    for name, facts in known.items():
+        for version, fact in facts.items():
+            getattr(state, name).put(version, fact, ())
+    return state
+
+
 def scene(*numbers: int, **fields: Any) -> Scene:
-    state = State(**{"stored": stored(*numbers), **fields.pop("state", {})})
-    values = {"present": frozenset(v(*numbers)), "stacks": {}, "links": {}, "views": {}, "now": NOW, **fields}
+    state = summed(**{"stored": stored(*numbers), **fields.pop("state", {})})
+    values = {"present": Versions(v(*numbers)), "stacks": {}, "links": {}, "views": {}, "now": NOW, **fields}
     return Scene(state=state, **values)
 
 
@@ -175,7 +186,7 @@ def test_a_push_in_the_future_of_another_boot_is_young() -> None:
 NUMBERS = st.integers(1, 5).map(Version)
 SCENES = st.builds(
     lambda present, stacks, links, views, pins, ages, busy: Scene(
-        State(
+        summed(
             stored={version: Stored("", "", 0, 0, ago(age * HOUR)) for version, age in ages.items()},
             left={version: ago(age * HOUR) for version, age in ages.items() if age % 2},
             pins={version: Pin(None, NOON) for version in pins},
@@ -187,8 +198,8 @@ SCENES = st.builds(
         NOW,
         dict.fromkeys(busy, (LEASED,)),
     ),
-    st.frozensets(NUMBERS),
-    st.dictionaries(st.sampled_from(["latest", "canary"]), st.lists(NUMBERS, max_size=5).map(tuple)),
+    st.frozensets(NUMBERS).map(Versions),
+    st.dictionaries(st.sampled_from(["latest", "canary"]), st.lists(NUMBERS, max_size=5).map(Stack)),
     st.dictionaries(st.sampled_from(["a", "b"]), NUMBERS),
     st.dictionaries(st.sampled_from(["latest", "canary"]), st.frozensets(NUMBERS)),
     st.frozensets(NUMBERS),

@@ -41,8 +41,10 @@ RECOVERIES = 5
 _REAL = 20
 _STATE = "ranker/.modelrepo"
 _JOURNAL = f"{_STATE}/journal.jsonl"
-#: Where commands put what nobody else looks at.
-_WORKROOMS = tuple(f"{_STATE}/{name}" for name in ("staging/", "trash/", "ballast", "journal.jsonl"))
+#: Where commands put what nobody else looks at, and what they derive: a cut may take that, tear it or let it be old.
+_WORKROOMS = tuple(
+    f"{_STATE}/{name}" for name in ("staging/", "trash/", "ballast", "journal.jsonl", "index", "checked")
+)
 
 
 #: What is there whole or not at all.

@@ -41,8 +41,8 @@ STEPS = (
     ("verify", "--repair"),
     ("export", "v2", "copy"),
 )
-#: What may change without being promised: rubbish, and room.
-_UNPROMISED = ("staging", "trash", "ballast")
+#: What may change without being promised: rubbish, room, and what is derived.
+_UNPROMISED = ("staging", "trash", "ballast", "index", "checked")
 
 
 class Cutter(Onlooker):
@@ -88,6 +88,7 @@ def picture(top: Path) -> dict[str, tuple[object, ...]]:
     for directory, names, files in os.walk(top):
         if os.path.basename(directory) == ".modelrepo":
             names[:] = [name for name in names if name not in _UNPROMISED]
+            files[:] = [name for name in files if name not in _UNPROMISED]
         if directory == str(top):
             names[:], files[:] = [name for name in names if name != "lost+found"], []
         for name in (*names, *files):

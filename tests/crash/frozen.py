@@ -47,7 +47,7 @@ def repository(place: Path, timeout: float | None = None) -> Repository:
 
 
 def snapshot(place: Path) -> Snapshot:
-    return reading.take(Layout(place / "ranker"))
+    return reading.take(Layout(place / "ranker"), whole=True, lines=True)
 
 
 def build_old(place: Path) -> None:

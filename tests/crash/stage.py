@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from modelrepo import Repository
+from modelrepo.core.index import unseal
 from modelrepo.errors import IntegrityError, NoRepositoryError
 
 from .commands import CASES, FOUNDINGS, build, harm, lasting
@@ -173,6 +174,12 @@ def digest(place: Path) -> str:
 
 
 def _lasting(path: Path, place: Path) -> Iterator[bytes]:
+    if path.name in {"index", "checked"}:  # which are full of times and inodes
+        try:
+            unseal(path.read_bytes())
+        except ValueError:
+            yield b"torn %d" % path.stat().st_size
+        return
     data = path.read_bytes().replace(os.fsencode(place), b"")
     for part in data.splitlines() if "journal" in path.name else [data]:
         try:

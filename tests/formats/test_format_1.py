@@ -70,6 +70,38 @@ def test_status_and_paths_say_what_they_said(old: Repository) -> None:
     assert old.show("v3").removed_at is not None
 
 
+def test_an_older_program_that_does_not_know_the_index_leaves_it_behind_and_it_is_followed(old: Repository) -> None:
+    """It writes to the journal and not to the index: here that is put back as it was before."""
+    old.pin("v2", reason="the index is made")
+    index = old.root / ".modelrepo" / "index"
+    behind = index.read_bytes()
+    old.promote("v1", reason="by the older program")
+    old.unpin("v2")
+    index.unlink()
+    index.write_bytes(behind)
+    assert str(old.path("latest").version) == "v1"
+    assert old.status().pinned == (Version(1),)
+    assert old.rollback().to == Version(2)
+    assert [entry.reason for entry in old.history(limit=3)] == [None, None, "by the older program"]
+    assert index.read_bytes() != behind
+    assert old.verify().ok
+
+
+def test_an_index_of_what_a_program_writes_anew_is_none(old: Repository) -> None:
+    """An older program that repairs a journal begins it anew: the index is of another one."""
+    old.pin("v2")
+    index, journal = old.root / ".modelrepo" / "index", old.root / ".modelrepo" / "journal.jsonl"
+    behind = index.read_bytes()
+    journal.write_bytes(journal.read_bytes().replace(b'"size":', b'"size" :', 1))
+    old.verify(repair=True)
+    index.unlink()
+    index.write_bytes(behind)
+    assert old.status().rollback_to == {"canary": None, "latest": None}
+    assert str(old.path("latest").version) == "v2"
+    assert old.promote("v1").changed
+    assert old.verify().ok
+
+
 def test_history_says_what_it_said(old: Repository) -> None:
     told = [
         (entry.action, str(entry.version or f"{entry.channel} {entry.origin} {entry.to}"), entry.reason)

@@ -19,21 +19,18 @@ def test_a_look_during_a_move_is_taken_again(
 ) -> None:
     """The link moves between the two looks at the tree: the answer is of one moment."""
     filled.promote("v1")
-    real = opening.open_journal
+    real = opening.open_known
     looks: list[int] = []
 
-    def read(layout: Layout) -> Any:
-        parsed = real(layout)
+    def read(layout: Layout, **options: Any) -> Any:
+        known = real(layout, **options)
         looks.append(1)
-        if len(looks) == 1:
-            monkeypatch.setattr("modelrepo.repository.snapshot.open_journal", real)
-            filled.promote("v2")
-            monkeypatch.setattr("modelrepo.repository.snapshot.open_journal", read)
-        return parsed
+        filled.promote("v2")
+        return known
 
-    monkeypatch.setattr("modelrepo.repository.snapshot.open_journal", read)
+    monkeypatch.setattr("modelrepo.repository.snapshot.open_known", read)
     taken = snapshot.take(layout)
-    assert len(looks) == 2
+    assert len(looks) == 1, "what came behind the first look is followed"
     assert taken.channels == {"latest": Version(2)}
     assert taken.stack("latest") == (Version(1), Version(2))
 
@@ -41,17 +38,15 @@ def test_a_look_during_a_move_is_taken_again(
 def test_a_version_deleted_between_the_looks_is_gone_from_both(
     filled: Repository, layout: Layout, ageless: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = opening.open_journal
-    cleaned: list[int] = []
+    real = opening.open_known
 
-    def read(layout: Layout) -> Any:
-        parsed = real(layout)
-        if not cleaned:
-            cleaned.append(1)
-            filled.cleanup(**ageless)
-        return parsed
+    def read(layout: Layout, **options: Any) -> Any:
+        known = real(layout, **options)
+        monkeypatch.setattr("modelrepo.repository.snapshot.open_known", real)
+        filled.cleanup(**ageless)
+        return known
 
-    monkeypatch.setattr("modelrepo.repository.snapshot.open_journal", read)
+    monkeypatch.setattr("modelrepo.repository.snapshot.open_known", read)
     taken = snapshot.take(layout)
     assert taken.present == frozenset()
     assert set(taken.state.removed) == {Version(1), Version(2), Version(3)}

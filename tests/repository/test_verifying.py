@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -211,14 +212,16 @@ def test_each_version_is_leased_while_it_is_read(
     filled: Repository, ageless: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = look.file_digest
+    first = threading.Lock()
     kept: list[tuple[str, ...]] = []
 
-    def digest(path: Path) -> Any:
-        if not kept:
-            kept.extend(entry.reasons for entry in filled.cleanup(**ageless).kept)
-        return real(path)
+    def digest(path: Path, seen: Any) -> Any:
+        with first:
+            if not kept:
+                kept.extend(entry.reasons for entry in filled.cleanup(**ageless).kept)
+        return real(path, seen)
 
-    monkeypatch.setattr("modelrepo.repository.verifying.file_digest", digest)
+    monkeypatch.setattr("modelrepo.repository.summing.file_digest", digest)
     assert filled.verify(["v2"]).ok
     assert kept == [("leased",)]
 

@@ -202,25 +202,36 @@ class Storing(Rooted):
             return exporting.export(self._layout, parsed(ref), Path(place(path, "the goal")), progress)
 
     def verify(
-        self, refs: Sequence[str | Version] = (), *, quick: bool = False, repair: bool = False
+        self,
+        refs: Sequence[str | Version] = (),
+        *,
+        quick: bool = False,
+        unchecked_for: timedelta | None = None,
+        repair: bool = False,
     ) -> results.VerifyResult:
         """Check bytes, links, views and journal against what was promised.
+
+        Bytes are read on all cores. When each version was last read whole is remembered, where this user may write.
 
         Args:
             refs: Only these versions; none for everything.
             quick: Read no bytes of models.
+            unchecked_for: Read only the bytes of versions that were last read whole longer ago than this, those first
+                that were not for the longest time: so a full check spreads over several runs.
             repair: Mend views, the journal, modes, absolute links and dead staging first; never model bytes, never
                 where a link leads.
 
         Returns:
             What was found; `ok` says whether anything is left wrong.
         """
-        from modelrepo.repository import repairing, verifying
+        from modelrepo.repository import checking, repairing
 
+        if quick and unchecked_for is not None:
+            raise RequestError("quick and unchecked_for exclude each other", kind="options-exclude")
         with border("verify"):
             wanted = [parsed(ref) for ref in refs]
             repaired = repairing.repair(self._layout, self._timeout) if repair else ()
-            return verifying.verify(self._layout, wanted, quick=quick, repaired=repaired)
+            return checking.verify(self._layout, wanted, quick=quick, unchecked_for=unchecked_for, repaired=repaired)
 
     def cleanup(
         self,

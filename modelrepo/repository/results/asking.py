@@ -109,7 +109,8 @@ class Status(Value):
         rollback_to: Where a rollback would lead, None where there is nothing.
         versions: How many there are.
         size: Bytes of their files.
-        frees: Bytes that a cleanup would free by the repository's own rules, if nobody held what goes.
+        frees: Bytes that a cleanup would free by the repository's own rules, if nobody held what goes. None where that
+            takes more than a glance, with more than 500 versions: `cleanup --dry-run` says it.
         free: Free bytes on the file system.
         pinned: The pinned versions.
         problems: What should be looked at.
@@ -121,7 +122,7 @@ class Status(Value):
     rollback_to: dict[str, VersionField | None]
     versions: int
     size: int
-    frees: int
+    frees: int | None
     free: int
     pinned: tuple[VersionField, ...]
     problems: tuple[Problem, ...]

@@ -88,11 +88,13 @@ class VerifyResult(Value):
     Attributes:
         ok: Whether nothing is wrong, or nothing is left wrong after a repair.
         versions: What was checked.
+        read: Of which all bytes were read.
         findings: All that was found, notes included.
     """
 
     ok: bool
     versions: tuple[VersionField, ...]
+    read: tuple[VersionField, ...]
     findings: tuple[Problem, ...]
 
 

@@ -1,0 +1,207 @@
+"""The index: the journal's sum up to one line, as a file from which a command takes what it needs.
+
+It is derived: a lost or wrong one costs time and nothing else. What records say of versions it does not repeat, it
+says where their lines stand. A header of JSON, then columns of numbers, then a checksum of both.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any, TypeVar
+
+from modelrepo.core import history
+from modelrepo.core.facts import Facts, Lines
+from modelrepo.core.history import State
+from modelrepo.core.records import Record
+from modelrepo.core.refs import Version, is_channel
+from modelrepo.core.versions import Stack, Versions
+from modelrepo.errors import IntegrityError
+
+T = TypeVar("T")
+_FORMAT = 1
+_NUMBER_BYTES = 8
+_SEAL = re.compile(rb"[0-9a-f]{8}\n")
+_SEAL_BYTES = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """By what the system tells that nobody has touched a journal: any write changes at least one of these."""
+
+    inode: int
+    size: int
+    modified: int
+    changed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A line of a journal, and all that stands before it.
+
+    Attributes:
+        seq: Its number.
+        start: Its offset.
+        end: The offset behind it.
+        digest: Of its raw bytes.
+        crc: The CRC-32 of all bytes up to `end`.
+    """
+
+    seq: int
+    start: int
+    end: int
+    digest: str
+    crc: int
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A journal's sum up to a line that left no intent open, and the journal as it was then."""
+
+    mark: Mark
+    stamp: Stamp
+    state: State
+
+
+def seal(data: bytes) -> bytes:
+    """A derived file: bytes and their checksum, so that a torn one is found out."""
+    return data + b"%08x\n" % zlib.crc32(data)
+
+
+def unseal(data: bytes) -> memoryview:
+    """The bytes of a derived file.
+
+    Raises:
+        ValueError: It is not whole.
+
+    >>> bytes(unseal(seal(b"abc")))
+    b'abc'
+    """
+    body, end = memoryview(data)[:-_SEAL_BYTES], data[-_SEAL_BYTES:]
+    if not _SEAL.fullmatch(end) or int(end, 16) != zlib.crc32(body):
+        raise ValueError("it is not whole")
+    return body
+
+
+def encode(index: Index) -> bytes:
+    """Write an index.
+
+    Args:
+        index: Its state was folded from lines, and leaves nothing open.
+    """
+    state = index.state
+    parts: list[tuple[str, array[int]]] = []
+    for name in _FACTS:
+        facts: Facts[Any] = getattr(state, name)
+        parts += zip((name, f"{name}@"), facts.columns(), strict=True)
+    parts += [(f"stack:{name}", stack.numbers) for name, stack in state.stacks.items()]
+    parts += [(f"rolled:{name}", array("q", those.numbers)) for name, those in state.rolled_back.items()]
+    header = {
+        "index": _FORMAT,
+        "order": _order(),
+        "mark": astuple(index.mark),
+        "stamp": astuple(index.stamp),
+        "highest": state.highest,
+        "size": state.size,
+        "former": sorted(state.former),
+        "columns": [(name, len(numbers)) for name, numbers in parts],
+    }
+    head = json.dumps(header, separators=(",", ":")).encode() + b"\n"
+    return seal(b"".join((head, *(numbers.tobytes() for _, numbers in parts))))
+
+
+def decode(data: bytes, read: Callable[[int], Record]) -> Index:
+    """Read an index.
+
+    Args:
+        data: The file.
+        read: Reads the journal's record at an offset, when a fact is asked for.
+
+    Raises:
+        ValueError: It is not whole, or of another program or machine.
+    """
+    body = unseal(data)
+    start = data.find(b"\n") + 1
+    try:
+        header = json.loads(bytes(body[:start]))
+        if (header["index"], header["order"]) != (_FORMAT, _order()):
+            raise ValueError("it is of another program or machine")
+        columns: dict[str, array[int]] = {}
+        for name, count in header["columns"]:
+            columns[name] = array("q")
+            columns[name].frombytes(body[start : start + count * _NUMBER_BYTES])
+            start += count * _NUMBER_BYTES
+        facts: dict[str, Any] = {
+            name: Facts((columns[name], columns[f"{name}@"]), _reader(name, read)) for name in _FACTS
+        }
+        stacks = {name: Stack.of(numbers) for name, numbers in _named(columns, "stack").items()}
+        rolled_back = {name: Versions.of(numbers) for name, numbers in _named(columns, "rolled").items()}
+        return Index(
+            Mark(*header["mark"]),
+            Stamp(*header["stamp"]),
+            State(
+                highest=header["highest"],
+                size=header["size"],
+                stacks=stacks,
+                rolled_back=rolled_back,
+                former=frozenset(header["former"]),
+                **facts,
+            ),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError("it is no index") from error
+
+
+def _order() -> str:
+    """How this machine writes numbers."""
+    return array("q", (1,)).tobytes().hex()
+
+
+def _named(columns: Mapping[str, array[int]], kind: str) -> dict[str, array[int]]:
+    """The columns of channels; names of paths are made of these."""
+    return {
+        name: numbers
+        for key, numbers in columns.items()
+        for found, colon, name in (key.partition(":"),)
+        if colon and found == kind and is_channel(name)
+    }
+
+
+def _reader(name: str, read: Callable[[int], Record]) -> Callable[[Version, Lines], Any]:
+    """What reads a version's fact from its lines."""
+    make, about = _FACTS[name]
+
+    def call(version: Version, lines: Lines) -> Any:  # noqa: ANN401 - whatever the fact is
+        records = [read(line) for line in lines]
+        if about is not None and any(about(record) != version for record in records):
+            raise misfit()
+        return make(records)
+
+    return call
+
+
+def misfit() -> IntegrityError:
+    """The error for an index whose checksum is right and which is wrong all the same: no accident has written it."""
+    return IntegrityError(
+        "the index does not fit the journal",
+        kind="index-damaged",
+        hint="delete .modelrepo/index: it is made again from the journal; then `modelrepo verify`",
+    )
+
+
+def _version(record: Record) -> Version | None:
+    return record.version
+
+
+#: The facts of a state: what makes each from its lines, and which version a line is about.
+_FACTS: dict[str, tuple[Callable[[Sequence[Record]], Any], Callable[[Record], Version | None] | None]] = {
+    "stored": (history.stored, _version),
+    "removed": (lambda records: records[-1].time, _version),
+    "pins": (history.pin, _version),
+    "annotations": (history.annotation, _version),
+    "left": (lambda records: records[-1].moment, None),  # a link that led elsewhere was left, too
+}

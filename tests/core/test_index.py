@@ -1,0 +1,144 @@
+"""The index: what it says is what the journal's lines say, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelrepo.core.history import EMPTY, State, fold_lines
+from modelrepo.core.index import Index, Mark, Stamp, decode, encode, seal, unseal
+from modelrepo.core.moment import Moment
+from modelrepo.core.records import Chain, Line, parse_journal
+from modelrepo.core.refs import Version
+from modelrepo.core.values import Actor
+from modelrepo.core.versions import Stack, Versions
+from modelrepo.errors import IntegrityError
+
+NOW = Moment(datetime(2026, 1, 1, tzinfo=UTC), "boot", 1.0)
+MARK = Mark(7, 100, 200, "sha256:" + "0" * 64, 99)
+STAMP = Stamp(1, 2, 3, 4)
+VERSIONS = st.integers(1, 6).map(Version)
+CHANNELS = st.sampled_from(["latest", "canary"])
+MOVES = st.tuples(st.sampled_from(["promote", "external", "rollback"]), CHANNELS, VERSIONS, st.integers(1, 3)).map(
+    lambda move: {"action": move[0], "channel": move[1], "to": move[2], "steps": move[3]}
+)
+ABOUT = st.tuples(
+    st.sampled_from(["push", "push-again", "adopt", "pin", "unpin", "annotate", "cleanup", "remove"]),
+    VERSIONS,
+    st.integers(0, 1000),
+).map(lambda fact: {"action": fact[0], "version": fact[1], "size": fact[2], "labels": {"n": str(fact[2])}})
+GONE = CHANNELS.map(lambda channel: {"action": "channel-remove", "channel": channel})
+
+
+def journal(steps: list[dict[str, Any]]) -> tuple[Line, ...]:
+    """The lines of a journal, one minute apart."""
+    chain = Chain(NOW, Actor(user="ada", uid=1, host="host"))
+    chain.add(phase="start")
+    for number, step in enumerate(steps):
+        chain.add(time=NOW.time + timedelta(minutes=number), digest=f"d{number}", manifest_digest=f"m{number}", **step)
+    return parse_journal(chain.data).lines
+
+
+def reader(lines: tuple[Line, ...]) -> Callable[[int], Any]:
+    return {line.start: line.record for line in lines}.__getitem__
+
+
+def said(state: State) -> dict[str, Any]:
+    """All that a state says, every fact read."""
+    values = {field.name: getattr(state, field.name) for field in fields(state)}
+    return {name: dict(value) if hasattr(value, "items") else value for name, value in values.items()}
+
+
+@given(st.lists(MOVES | ABOUT | GONE, max_size=30), st.integers(0, 30))
+def test_a_state_from_an_index_is_the_journals_and_goes_on_like_it(steps: list[dict[str, Any]], cut: int) -> None:
+    lines = journal(steps)
+    before, behind = lines[: cut + 1], lines[cut + 1 :]
+    written = encode(Index(MARK, STAMP, fold_lines(before)))
+    read = decode(written, reader(lines))
+    assert (read.mark, read.stamp) == (MARK, STAMP)
+    assert said(read.state) == said(fold_lines(before))
+    grown = fold_lines(behind, decode(written, reader(lines)).state)
+    assert said(grown) == said(fold_lines(lines))
+    again = decode(encode(Index(MARK, STAMP, grown)), reader(lines))
+    assert said(again.state) == said(fold_lines(lines)), "an index can be written from an index"
+
+
+@given(st.lists(MOVES | ABOUT | GONE, max_size=40))
+def test_lines_folded_one_by_one_give_what_they_give_at_once(steps: list[dict[str, Any]]) -> None:
+    lines, state = journal(steps), EMPTY
+    for line in lines:
+        state = fold_lines([line], state)
+        assert state.size == sum(stored.size for stored in state.stored.values())
+    assert said(state) == said(fold_lines(lines))
+
+
+def test_facts_are_read_when_they_are_asked_for_and_once() -> None:
+    steps = [{"action": "push", "version": Version(number), "size": number} for number in (1, 2, 3)]
+    lines = journal(steps)
+    asked: list[int] = []
+
+    def read(line: int) -> Any:
+        asked.append(line)
+        return reader(lines)(line)
+
+    state = decode(encode(Index(MARK, STAMP, fold_lines(lines))), read).state
+    assert state.size == 6
+    assert state.stored.versions == {Version(1), Version(2), Version(3)}
+    assert asked == []
+    assert [state.stored[Version(2)].size for _ in range(2)] == [2, 2]
+    assert asked == [lines[2].start]
+    assert state.stored.get(Version(9)) is None
+
+
+def test_a_line_about_another_version_is_not_believed() -> None:
+    steps = [{"action": "push", "version": Version(number), "size": number} for number in (1, 2)]
+    lines = journal(steps)
+    swapped = {lines[1].start: lines[2].record, lines[2].start: lines[1].record}
+    state = decode(encode(Index(MARK, STAMP, fold_lines(lines))), swapped.__getitem__).state
+    with pytest.raises(IntegrityError) as caught:
+        state.stored[Version(1)]
+    assert caught.value.kind == "index-damaged"
+
+
+@given(st.data())
+def test_an_index_that_is_not_whole_is_none(data: st.DataObject) -> None:
+    whole = encode(
+        Index(MARK, STAMP, fold_lines(journal([{"action": "promote", "channel": "latest", "to": Version(1)}])))
+    )
+    place = data.draw(st.integers(0, len(whole) - 1))
+    changed = bytearray(whole)
+    changed[place] ^= data.draw(st.integers(1, 255))
+    for torn in (bytes(changed), whole[:place], whole[:place] + b"\0" * (len(whole) - place)):
+        if torn != whole:
+            with pytest.raises(ValueError, match="not whole"):
+                decode(torn, reader(()))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"", b"[]", b"{}", b'{"index":2,"order":"0100000000000000"}', b'{"index":1,"order":"0000000000000001"}', b"\xff"],
+)
+def test_what_is_whole_but_no_index_of_this_program_is_none(header: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - whatever is wrong with it
+        decode(seal(header + b"\n"), reader(()))
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_can_be_sealed(data: bytes) -> None:
+    assert bytes(unseal(seal(data))) == data
+
+
+def test_a_deep_stack_and_many_versions_stay_numbers() -> None:
+    state = replace(EMPTY, stacks={"latest": Stack(Version(1 + number % 2) for number in range(5000))})
+    read = decode(
+        encode(Index(MARK, STAMP, replace(state, rolled_back={"latest": Versions((Version(4),))}))), reader(())
+    )
+    assert read.state.stacks["latest"] == state.stacks["latest"]
+    assert read.state.stacks["latest"][-2:] == (Version(1), Version(2))
+    assert read.state.rolled_back == {"latest": {Version(4)}}
