@@ -15,9 +15,14 @@ from pathlib import Path
 _LONGEST = 1800
 
 
+#: The program as it is installed.
+PROGRAM = str(Path(sys.executable).with_name("modelrepo"))
+SAMPLES = Path(__file__).resolve().parents[2] / "sample_models"
+
+
 def modelrepo(root: Path, *words: str) -> list[str]:
     """The command line."""
-    return [sys.executable, "-m", "modelrepo", "--repo", str(root), *words]
+    return [PROGRAM, "--repo", str(root), *words]
 
 
 def call(words: Sequence[object], env: Mapping[str, str] | None = None, place: Path | None = None) -> str:
@@ -81,3 +86,24 @@ class Row:
             name, times = self.beside
             text += f"  = {self.ratio:.2f} x {name} ({statistics.median(times):.3f} {self.unit})"
         return text
+
+
+def rows(names: Sequence[str], runs: int, actions: Mapping[str, Callable[[int], object]]) -> dict[str, Row]:
+    """Measure several things in turn, run by run; each is given the number of the run.
+
+    Args:
+        names: What to call them.
+        runs: How often.
+        actions: What to measure, by name.
+    """
+    found = {name: Row(name) for name in names}
+    for number in range(runs):
+        for name in names:
+            found[name].times.append(seconds(lambda name=name, number=number: actions[name](number)))  # type: ignore[misc]
+    return found
+
+
+def beside(row: Row, reference: Row) -> Row:
+    """A row with what ran beside it."""
+    row.beside = (reference.name, reference.times)
+    return row

@@ -1,0 +1,85 @@
+"""Reading and loading models, beside TensorFlow's own ways."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from benching.clock import PROGRAM, SAMPLES, Row, beside, call, modelrepo, rows, seconds
+
+#: Written by hand, since TensorFlow would take minutes.
+BIG = """
+import sys
+from modelrepo.savedmodel.worker import _Protos
+model = _Protos().saved_model.SavedModel()
+meta = model.meta_graphs.add()
+meta.meta_info_def.tags.append("serve")
+if sys.argv[2] == "one constant":
+    node = meta.graph_def.node.add()
+    node.name, node.op = "weights", "Const"
+    node.attr["dtype"].type = node.attr["value"].tensor.dtype = 1
+    node.attr["value"].tensor.tensor_content = bytes(range(250)) * 800_000
+else:
+    for number in range(2_000_000):
+        node = meta.graph_def.node.add()
+        node.name, node.op = f"layer_{number}/dense/MatMul/ReadVariableOp/resource", "Identity"
+        node.input.append(f"layer_{number - 1}/dense")
+        node.attr["T"].type = 1
+open(sys.argv[1] + "/saved_model.pb", "wb").write(model.SerializeToString())
+"""
+
+
+def readings(runs: int) -> Iterator[Row]:
+    """`inspect` of a small model, beside TensorFlow's own tool."""
+    tool, model = Path(sys.executable).with_name("saved_model_cli"), SAMPLES / "classifier_v1"
+    found = rows(
+        ["inspect of 35 kB", "saved_model_cli show --all"],
+        runs,
+        {
+            "inspect of 35 kB": lambda _: call([PROGRAM, "inspect", model]),
+            "saved_model_cli show --all": lambda _: call([tool, "show", "--all", "--dir", model]),
+        },
+    )
+    yield beside(*found.values())
+
+
+def loads(place: Path, runs: int) -> Iterator[Row]:
+    """A push with the load, beside the larger of a push without it and a bare Python that loads the model."""
+    model = SAMPLES / "classifier_v1"
+    bare = (
+        "import tensorflow as tf; v1 = tf.compat.v1\n"
+        f"with tf.Graph().as_default(), v1.Session() as s: v1.saved_model.loader.load(s, ['serve'], {str(model)!r})"
+    )
+
+    def push(name: str, number: int, *more: str) -> None:
+        call(modelrepo(place / f"{name}{number}", "push", str(model), "--init", *more))
+
+    names = ["push with the load", "push --no-load", "a bare Python that loads it"]
+    found = rows(
+        names,
+        runs,
+        {
+            names[0]: lambda number: push("loaded", number),
+            names[1]: lambda number: push("unloaded", number, "--no-load"),
+            names[2]: lambda _: call([sys.executable, "-c", bare]),
+        },
+    )
+    yield beside(found[names[0]], max(found[names[1]], found[names[2]], key=lambda row: row.median))
+
+
+def big_graphs(place: Path) -> Iterator[Row]:
+    """Peak memory of the child that reads 200 MB of `saved_model.pb`: one constant, and very many nodes."""
+    from modelrepo.savedmodel.runner import Inspector, default_memory
+
+    for name in ("one constant", "two million nodes"):
+        model = place / name
+        model.mkdir()
+        call([sys.executable, "-c", BIG, model, name])
+        size = (model / "saved_model.pb").stat().st_size
+        with Inspector(memory=default_memory(size)) as inspector:
+            took = seconds(lambda inspector=inspector, model=model: inspector.read(model))  # type: ignore[misc]
+            status = Path(f"/proc/{inspector._child.pid}/status").read_text()  # noqa: SLF001
+        told = f"reading {size / 1e6:.0f} MB, {name}"
+        yield Row(told, [took])
+        yield Row(f"{told}: peak memory", [int(status.partition("VmHWM:")[2].split()[0]) / 1024], unit="MiB")

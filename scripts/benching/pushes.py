@@ -1,0 +1,116 @@
+"""Taking bytes in and checking them, beside copying and digesting alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from benching.clock import SAMPLES, Row, beside, call, modelrepo, rows
+
+_MIB = 1024 * 1024
+_COPY = "cp -r; sync -f"
+#: One core's SHA-256 over some files, read through a buffer that fits into its cache.
+_SHA256 = """
+import hashlib, sys
+for name in sys.argv[1:]:
+    with open(name, "rb", buffering=0) as file:
+        digest, buffer = hashlib.sha256(), bytearray(256 * 1024)
+        while count := file.readinto(buffer):
+            digest.update(memoryview(buffer)[:count])
+"""
+_PEAK = (
+    "import resource, sys; from modelrepo.cli.main import run; code = run(sys.argv[1:]);"
+    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr); sys.exit(code)"
+)
+
+
+def random_file(path: Path, mebibytes: int) -> None:
+    """A file of random bytes."""
+    with path.open("wb") as file:
+        for _ in range(mebibytes):
+            file.write(os.urandom(_MIB))
+
+
+def pushes(place: Path, runs: int, mebibytes: int) -> Iterator[Row]:
+    """Pushes without the load: of one large file and 22 small ones, of that again, and of 5,000 small ones."""
+    large, many = place / "large", place / "many-files"
+    for source in (large, many):
+        shutil.copytree(SAMPLES / "classifier_v1", source)
+    random_file(large / "variables" / "large.bin", mebibytes)
+    for number in range(18):
+        (large / "variables" / f"{number:02}.bin").write_bytes(os.urandom(1000))
+    for number in range(5000):
+        (many / "variables" / f"{number:04}.bin").write_bytes(os.urandom(4096))
+    for source, name in ((large, f"push of {mebibytes} MiB"), (many, "push of 5,000 files of 4 KiB")):
+        yield from _taken(place, source, name, runs)
+    yield from _again(place, large, runs, mebibytes)
+    yield Row("peak memory of the pushing process", [_peak(large, place / "peak")], unit="MiB")
+
+
+def _taken(place: Path, source: Path, name: str, runs: int) -> Iterator[Row]:
+    ours, theirs = Row(f"{name}, --no-load"), Row(_COPY)
+    copy, root = place / "copy", place / "root"
+    for _ in range(runs):
+        command = f"cp -r '{source}' '{copy}' && sync -f '{copy}'"
+        theirs.times += rows([_COPY], 1, {_COPY: lambda _, command=command: call(["sh", "-c", command])})[_COPY].times  # type: ignore[misc]
+        shutil.rmtree(copy)
+        call(["sync"])
+        call(modelrepo(root, "init"))
+        push = modelrepo(root, "push", str(source), "--no-load")
+        ours.times += rows([name], 1, {name: lambda _, push=push: call(push)})[name].times  # type: ignore[misc]
+        shutil.rmtree(root)
+        call(["sync"])
+    yield beside(ours, theirs)
+
+
+def _again(place: Path, source: Path, runs: int, mebibytes: int) -> Iterator[Row]:
+    """The same again with one small file changed, where files may share names."""
+    root = place / "linking"
+    call(modelrepo(root, "init", "--dedup", "hardlink"))
+    call(modelrepo(root, "push", str(source), "--no-load"))
+
+    def push(number: int) -> None:
+        (source / "changed").write_bytes(number.to_bytes(4096, "little"))
+        call(modelrepo(root, "push", str(source), "--no-load"))
+
+    name, floor = f"push of {mebibytes} MiB again, hard links", "SHA-256 of it on one core"
+    digest = [sys.executable, "-c", _SHA256, source / "variables" / "large.bin"]
+    found = rows([floor, name], runs, {floor: lambda _: call(digest), name: push})
+    yield beside(found[name], found[floor])
+    used = int(call(["du", "-s", "--block-size=1", root]).split()[0]) - mebibytes * _MIB
+    yield Row(f"more on the disk for each of {runs}", [used / _MIB / runs], unit="MiB")
+
+
+def _peak(source: Path, root: Path) -> float:
+    """Peak resident memory of the process that pushes, children left out, in MiB."""
+    call(modelrepo(root, "init"))
+    words = [sys.executable, "-c", _PEAK, "--repo", str(root), "push", str(source), "--no-load"]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    return int(done.stderr.split()[-1]) / 1024
+
+
+def verifies(place: Path, runs: int, mebibytes: int) -> Iterator[Row]:
+    """`verify` of the same bytes in one file and in four, beside one core's SHA-256 of them."""
+    for count in (1, 4):
+        root, source = place / f"verified{count}", place / f"in{count}"
+        shutil.copytree(SAMPLES / "classifier_v1", source)
+        names = [f"large{number}.bin" for number in range(count)]
+        for name in names:
+            random_file(source / name, mebibytes // count)
+        call(modelrepo(root, "push", "--init", "--no-load", str(source)))
+        shutil.rmtree(source)
+        title, floor = f"verify of {mebibytes} MiB in {count} file{'s' * (count > 1)}", "SHA-256 of it on one core"
+        words = [sys.executable, "-c", _SHA256, *(root / "v1" / name for name in names)]
+        found = rows(
+            [floor, title],
+            runs,
+            {
+                floor: lambda _, words=words: call(words),  # type: ignore[misc]
+                title: lambda _, root=root: call(modelrepo(root, "verify")),  # type: ignore[misc]
+            },
+        )
+        yield beside(found[title], found[floor])
