@@ -12,10 +12,12 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from modelrepo.core.values import Value
 from modelrepo.errors import ModelRepoError, UnconfirmedError
+
+if TYPE_CHECKING:  # it brings pydantic, which `--version` needs nothing of
+    from modelrepo.core.values import Value
 
 _USUAL_COLUMNS = 80
 
@@ -196,6 +198,8 @@ def _failed(result: Value | Sequence[Value] | None, error: ModelRepoError, code:
 def _plain(result: Value | Sequence[Value] | None) -> Any:  # noqa: ANN401 - JSON
     if result is None:
         return {}
+    from modelrepo.core.values import Value
+
     if isinstance(result, Value):
         return result.model_dump(mode="json", by_alias=True)
     return [value.model_dump(mode="json", by_alias=True) for value in result]

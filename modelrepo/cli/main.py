@@ -64,6 +64,11 @@ def run(arguments: list[str]) -> int:
 
     environment.prepare()
     try:
+        if arguments in (["--version"], ["-V"]) and not os.environ.get("_MODELREPO_COMPLETE"):
+            from modelrepo import __version__
+
+            say(f"modelrepo {__version__}")  # without the half of Typer that has nothing to do here
+            return exits.DONE
         return _complete(arguments) if os.environ.get("_MODELREPO_COMPLETE") else _run(arguments)
     except OSError as error:  # the answer could not be written
         failure = from_os(error, "write the answer")

@@ -1,4 +1,4 @@
-"""Digesting a file in a thread, while another writes it or compares it. `hashlib` and reads release Python's lock."""
+"""Digesting in a thread what another thread writes, or reads for something else. `hashlib` releases Python's lock."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from queue import SimpleQueue
 CHUNK = 256 * 1024
 #: How much is worked on at a time, before the other thread is told of it.
 STEP = 8 * 1024 * 1024
+
+#: Pieces that are handed from one thread to the other are larger, since each time costs something.
+PIECE = 1024 * 1024
+_PIECES = 6
 
 #: Is told how many bytes more are done; less than none where they were done in vain.
 Seen = Callable[[int], None]
@@ -76,3 +80,39 @@ def _digest(descriptor: int, ends: SimpleQueue[int | None]) -> str:
             digest.update(view[:count])
             offset += count
     return digest.hexdigest()
+
+
+class Pieces:
+    """The SHA-256 of bytes that somebody else has read, in pieces; at most six of them wait."""
+
+    def __init__(self, pool: Executor) -> None:
+        self._free: SimpleQueue[bytearray] = SimpleQueue()
+        self._full: SimpleQueue[tuple[bytearray, int] | None] = SimpleQueue()
+        for _ in range(_PIECES):
+            self._free.put(bytearray(PIECE))
+        self._future: Future[str] = pool.submit(self._digest)
+
+    def take(self) -> bytearray:
+        """A buffer to read into; waits until one is free."""
+        return self._free.get()
+
+    def give(self, piece: bytearray, count: int) -> None:
+        """Hand a buffer back, with so many bytes to digest at its beginning."""
+        self._full.put((piece, count))
+
+    def result(self) -> str:
+        """In hex, of all that was given."""
+        self.close()
+        return self._future.result()
+
+    def close(self) -> None:
+        """Let the thread go; what it has not digested yet counts, what is given later does not."""
+        self._full.put(None)
+
+    def _digest(self) -> str:
+        digest = hashlib.sha256()
+        while (full := self._full.get()) is not None:
+            piece, count = full
+            digest.update(memoryview(piece)[:count])
+            self._free.put(piece)
+        return digest.hexdigest()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from modelrepo.fs import native
-from modelrepo.fs.digesting import CHUNK, STEP, Seen, digesting
+from modelrepo.fs.digesting import PIECE, Pieces, Seen
 from modelrepo.fs.look import open_regular
 
 #: Below this, a copy costs less than the looking.
@@ -145,32 +145,27 @@ def _begin_alike(source: int, stored: int, size: int) -> bool:
 
 def _alike(source: int, stored: int, size: int, pool: Executor, seen: Seen) -> str | None:
     """The SHA-256 of what two files of one size both hold; None where they differ, or cannot be read."""
+    pieces, theirs = Pieces(pool), bytearray(PIECE)
     offset = 0
     try:
-        with digesting(stored, pool) as digest:
-            while offset < size and (count := _compare(source, stored, offset, min(STEP, size - offset))):
-                offset += count
-                digest.arrived(offset)
-                seen(count)
-            if offset == size:
-                return digest.result()
+        while offset < size:
+            ours = pieces.take()
+            count = os.preadv(source, [ours], offset)
+            same = count > 0 and os.preadv(stored, [theirs], offset) == count
+            # Whole buffers compare in one call; only the end of a file does not fill them.
+            if not same or (ours != theirs if count == PIECE else ours[:count] != theirs[:count]):
+                break
+            pieces.give(ours, count)
+            offset += count
+            seen(count)
+        if offset == size:
+            return pieces.result()
     except OSError:  # whose trouble it is shows where the source is copied
         pass
+    finally:
+        pieces.close()
     seen(-offset)
     return None
-
-
-def _compare(source: int, stored: int, start: int, size: int) -> int:
-    """How many bytes both hold from an offset on: so many as were asked for, or none where they differ."""
-    ours, theirs = bytearray(CHUNK), bytearray(CHUNK)
-    offset = start
-    while offset < start + size:
-        count = os.preadv(source, [ours], offset)
-        # Whole buffers are compared, in one call: behind a short read both hold what they held before.
-        if count == 0 or os.preadv(stored, [theirs], offset) != count or ours != theirs:
-            return 0
-        offset += count
-    return offset - start
 
 
 def _named(stored: int, place: Path, before: os.stat_result, name: str, above: int) -> bool:

@@ -143,7 +143,9 @@ class Inspector:
             ModelError: TensorFlow is not installed here, or the child failed.
             OSError: The system could not read it.
         """
-        answer = self._ask({"do": "read", "path": str(path)}, "reading the model", _READ_SECONDS)
+        self._send_next({"do": "read", "path": str(path)})
+        Report.model_rebuild()  # while the child reads
+        answer = self._answer("reading the model", _READ_SECONDS)
         try:
             return Report.model_validate(answer)
         except ValidationError as error:
@@ -213,11 +215,15 @@ class Inspector:
         return str(path)
 
     def _ask(self, request: dict[str, Any], doing: str, seconds: float) -> dict[str, Any]:
+        self._send_next(request)
+        return self._answer(doing, seconds)
+
+    def _send_next(self, request: dict[str, Any]) -> None:
+        """Ask something, once TensorFlow is there if it was to be warmed."""
         if self._warming:
             self._warming = False
             self._spent = float(self._answer("starting TensorFlow", self._seconds).get("seconds", 0))
         self._send(request)
-        return self._answer(doing, seconds)
 
     def _send(self, request: dict[str, Any]) -> None:
         pipe = self._child.stdin

@@ -12,6 +12,7 @@ An answer is `{"ok": …}` or `{"error": …, "kind": …}`; where the system co
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import json
@@ -53,6 +54,8 @@ def main() -> None:
     _HELD.extend(cage.enter(memory=limits["memory"], scratch=limits["scratch"]))
     if os.getppid() != limits["parent"]:
         os._exit(1)  # it died before it could be watched
+    with contextlib.suppress(_RefusedError):  # it is said where it is asked for
+        _protos()  # the parent has other things to do meanwhile
     for line in sys.stdin:
         request = json.loads(line)
         answer: dict[str, Any]
@@ -138,9 +141,15 @@ class _Protos:
                     del sys.modules[name]
 
 
+@functools.cache
+def _protos() -> _Protos:
+    """TensorFlow's protocol buffers, imported once."""
+    return _Protos()
+
+
 def _read(request: dict[str, Any]) -> dict[str, Any]:
     path = request["path"]
-    protos = _Protos()
+    protos = _protos()
     model = _parse(path, protos)
     if not model.meta_graphs:
         raise _RefusedError("model-empty", "its saved_model file holds no meta graph")
