@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from modelrepo.cli.answers import Answer, Answers, Style
     from modelrepo.errors import ModelRepoError
 
+#: The commands that have a child process read a model: it starts while this one still imports.
+_READING_MODELS = {"push", "inspect", "diff", "predict"}
+
 
 class _StoppedError(BaseException):
     """SIGINT or SIGTERM, so that what is half done is given up in order."""
@@ -96,6 +99,7 @@ def _run(arguments: list[str]) -> int:
     from modelrepo.errors import ModelRepoError, SystemRefusedError
 
     style = Style(json="--json" in _own(arguments))
+    _start_early(arguments)
     try:
         importlib.import_module("modelrepo.repository")  # which refuses on a system where nothing else would import
     except SystemRefusedError as error:
@@ -126,6 +130,16 @@ def _run(arguments: list[str]) -> int:
     if isinstance(answered, tuple):
         return _answer(*answered)
     return answered if isinstance(answered, int) else exits.DONE
+
+
+def _start_early(arguments: list[str]) -> None:
+    """Let the process that reads models start now, where one will be needed."""
+    from modelrepo.cli.commands import called
+
+    if called(arguments) in _READING_MODELS and not {"-h", "--help"}.intersection(arguments):
+        from modelrepo.savedmodel import child
+
+        child.start()
 
 
 def _own(arguments: list[str]) -> list[str]:

@@ -235,7 +235,8 @@ def verify(
 
 
 def _verify(run: Run, refs: list[str], lock_timeout: str | None, options: dict[str, Any]) -> Answer:
-    result = run.repository(lock_timeout).verify(refs, **options)
+    with bar("reading") as progress:
+        result = run.repository(lock_timeout).verify(refs, progress=progress, **options)
     error: ModelRepoError | None = None
     if not result.ok:
         bad = [problem for problem in result.findings if not problem.note and not problem.repaired]

@@ -12,9 +12,11 @@ from modelrepo.core.layout import Layout
 from modelrepo.core.refs import Ref, Version
 from modelrepo.errors import BusyError, from_os
 from modelrepo.fs import machine
+from modelrepo.fs.digesting import Seen
 from modelrepo.fs.locks import Hold
 from modelrepo.repository import checks, leasing, verifying
 from modelrepo.repository import snapshot as reading
+from modelrepo.repository.progress import Counter, Progress
 from modelrepo.repository.results import Problem, VerifyResult
 from modelrepo.repository.snapshot import Snapshot
 from modelrepo.repository.summing import Digests, Pending
@@ -36,6 +38,7 @@ def verify(
     quick: bool,
     unchecked_for: timedelta | None = None,
     repaired: tuple[Problem, ...] = (),
+    progress: Progress | None = None,
 ) -> VerifyResult:
     """Check versions, and with no refs everything.
 
@@ -45,6 +48,7 @@ def verify(
         quick: Read no bytes: sizes and modes only.
         unchecked_for: Read the bytes only of versions that were last read whole longer ago than this.
         repaired: What a repair has mended just before.
+        progress: Is told how many bytes are read.
     """
     snapshot = reading.take(layout, whole=True, lines=True)
     versions = sorted({snapshot.resolve(ref) for ref in refs} if refs else snapshot.present)
@@ -54,7 +58,8 @@ def verify(
     if unchecked_for is not None:
         begin = machine.now().time - unchecked_for
         old = {version for version in versions if version not in times or times[version] < begin}
-    by = _read(snapshot, old, times)
+    total = sum(snapshot.state.stored[version].size for version in old if version in snapshot.state.stored)
+    by = _read(snapshot, old, times, Counter(total, progress).add)
     for version in versions:
         findings += by[version] if version in old else _held_or(snapshot, version, None).problems()
     found = (*repaired, *findings)
@@ -67,7 +72,7 @@ def verify(
 
 
 def _read(
-    snapshot: Snapshot, versions: AbstractSet[Version], times: dict[Version, datetime]
+    snapshot: Snapshot, versions: AbstractSet[Version], times: dict[Version, datetime], seen: Seen
 ) -> dict[Version, list[Problem]]:
     """Check versions with all their bytes, several at once, and remember when those were that are sound.
 
@@ -78,7 +83,7 @@ def _read(
     saved = time.monotonic()
     order = deque(sorted(versions, key=lambda version: (times.get(version, _NEVER), version)))
     try:
-        with Digests() as digests:
+        with Digests(seen) as digests:
             while order or waiting:
                 if order and sum(check.size for _, check in waiting) < _AHEAD_FILES and len(waiting) < _AHEAD_VERSIONS:
                     version = order.popleft()

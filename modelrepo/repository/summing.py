@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from modelrepo.errors import from_os
+from modelrepo.fs.digesting import Seen, unseen
 from modelrepo.fs.look import Found, file_digest
 from modelrepo.repository.results import Problem
 
@@ -42,14 +43,20 @@ class Pending:
 
 
 class Digests:
-    """Reads files in threads, one per core, each with one buffer of its own. Use it in a `with` statement."""
+    """Reads files in threads, one per core, each with one buffer of its own. Use it in a `with` statement.
 
-    def __init__(self) -> None:
+    Args:
+        seen: Is told how many bytes more are read, by one thread at a time.
+    """
+
+    def __init__(self, seen: Seen = unseen) -> None:
         from concurrent.futures import ThreadPoolExecutor  # `status` checks, too, and reads no bytes
 
         self._threads = ThreadPoolExecutor(_cores(), "digest")
         self._shared: dict[tuple[int, int], Future[str]] = {}
         self._ended = threading.Event()
+        self._seen = seen
+        self._one = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -68,7 +75,9 @@ class Digests:
             expected: The digest that it should have.
         """
         soon = None if found.shared is None else self._shared.get(found.shared)
-        if soon is None:
+        if soon is not None:
+            self._tell(found.size)
+        else:
             soon = self._threads.submit(self._read, path)
             if found.shared is not None:
                 self._shared[found.shared] = soon
@@ -77,9 +86,14 @@ class Digests:
     def _read(self, path: Path) -> str:
         return file_digest(path, self._go_on)[1]
 
-    def _go_on(self, _: int) -> None:
+    def _go_on(self, count: int) -> None:
         if self._ended.is_set():
             raise InterruptedError("given up")
+        self._tell(count)
+
+    def _tell(self, count: int) -> None:
+        with self._one:
+            self._seen(count)
 
 
 def _cores() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import tomllib
 from dataclasses import dataclass
@@ -53,8 +54,9 @@ class Rules:
         return name in self.known or _OP.fullmatch(name) is not None
 
 
+@functools.cache
 def load() -> Rules:
-    """Read both files."""
+    """Read both files, once."""
     data = tomllib.loads(_text("ops.toml"))
     by_op: dict[str, Rule] = {}
     for entry in data["rule"]:

@@ -9,7 +9,6 @@ import re
 import selectors
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pydantic import ValidationError
 
 from modelrepo.errors import ModelError, SourceError
 from modelrepo.fs import deletion, durable
+from modelrepo.savedmodel import child
 from modelrepo.savedmodel.report import Loaded, Report
 from modelrepo.savedmodel.trial import NOTHING, Trial, refusal
 
@@ -94,19 +94,8 @@ class Inspector:
         self._spent = 0.0
         self._handed = 0
         self._scratch = durable.scratch()
-        self._child = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "modelrepo.savedmodel.worker",
-                json.dumps({"memory": memory, "parent": os.getpid(), "scratch": str(self._scratch)}),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            env={**os.environ, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"},
-        )
+        self._child = child.take()
+        self._send({"memory": memory, "parent": os.getpid(), "scratch": str(self._scratch)})
 
     def __enter__(self) -> Self:
         return self

@@ -1,8 +1,8 @@
 """The inspector's child process: the only file that imports TensorFlow.
 
-It talks with its parent in JSON lines: requests on standard input, answers on what was standard output (models and
-TensorFlow may print what they like; that goes to standard error). `{"do": "read", "path": …}` reads and scans the model
-without loading it, with TensorFlow's own protocol buffers, which can be imported without TensorFlow itself.
+It talks with its parent in JSON lines: its limits, then requests on standard input, answers on what was standard output
+(models and TensorFlow may print what they like; that goes to standard error). `{"do": "read", "path": …}` reads and
+scans the model without loading it, with TensorFlow's own protocol buffers, which can be imported without it.
 `{"do": "load", "path": …, "tags": […]}` loads it with the Session loader, as TensorFlow Serving does, and then runs
 what else the request names (`requests.Trial`). `{"do": "requests", "path": …}` looks at a file of golden requests.
 `{"do": "export", "path": …}` makes a SavedModel of a Keras file (`keras_export`).
@@ -49,13 +49,17 @@ class _RefusedError(Exception):
 
 def main() -> None:
     """Answer requests until standard input ends."""
-    limits = json.loads(sys.argv[1])
     answers = _take_output()
+    with contextlib.suppress(_RefusedError):  # it is said where it is asked for
+        _protos()  # the parent has other things to do meanwhile
+        rules.load()
+    line = sys.stdin.readline()
+    if not line:
+        return
+    limits = json.loads(line)
     _HELD.extend(cage.enter(memory=limits["memory"], scratch=limits["scratch"]))
     if os.getppid() != limits["parent"]:
         os._exit(1)  # it died before it could be watched
-    with contextlib.suppress(_RefusedError):  # it is said where it is asked for
-        _protos()  # the parent has other things to do meanwhile
     for line in sys.stdin:
         request = json.loads(line)
         answer: dict[str, Any]

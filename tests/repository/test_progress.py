@@ -77,3 +77,16 @@ def test_of_a_cleanup(filled: Repository) -> None:
         progress=lambda done, total: told.append((done, total)),
     )
     assert told == [(sizes[1], sum(sizes)), (sum(sizes), sum(sizes))]
+
+
+@pytest.mark.parametrize("dedup", ["off", "hardlink"])
+def test_of_a_verify_also_where_versions_share_files(tmp_path: Path, large: Path, dedup: str) -> None:
+    repository = Repository(tmp_path / "verified")
+    repository.init(dedup=dedup)  # type: ignore[arg-type]
+    for text in ("one", "two"):
+        (large / "assets.extra" / "note.txt").write_text(text)
+        repository.push(large, load=False)
+    told = Told()
+    assert repository.verify(progress=told).ok
+    assert told.was_told_of(sum(row.size for row in repository.list()))
+    assert told.of == sorted(told.of)

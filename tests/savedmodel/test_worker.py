@@ -7,11 +7,15 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from modelrepo.savedmodel import child
+from modelrepo.savedmodel.runner import Inspector, default_memory
 
 
 def limits(**changes: int) -> str:
@@ -41,12 +45,14 @@ class Worker:
 def worker() -> Iterator[Worker]:
     """A fresh child."""
     with subprocess.Popen(
-        [sys.executable, "-m", "modelrepo.savedmodel.worker", limits()],
+        [sys.executable, "-m", "modelrepo.savedmodel.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     ) as process:
+        assert process.stdin is not None
+        process.stdin.write(f"{limits()}\n")
         yield Worker(process)
         process.kill()
 
@@ -86,13 +92,46 @@ def test_a_read_leaves_the_real_import_of_tensorflow_possible(worker: Worker, sa
 
 def test_a_child_whose_parent_died_before_it_could_be_watched_ends_at_once() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "modelrepo.savedmodel.worker", limits(parent=1 if os.getpid() != 1 else 2)],
+        [sys.executable, "-m", "modelrepo.savedmodel.worker"],
         check=False,
-        stdin=subprocess.DEVNULL,
+        input=limits(parent=1 if os.getpid() != 1 else 2).encode() + b"\n",
         capture_output=True,
         timeout=20,
     )
     assert done.returncode == 1
+
+
+def test_a_child_that_nobody_needs_ends_with_its_input_or_with_its_parent() -> None:
+    words = [sys.executable, "-m", "modelrepo.savedmodel.worker"]
+    done = subprocess.run(words, check=False, stdin=subprocess.DEVNULL, capture_output=True, timeout=20)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    script = "import sys; from modelrepo.savedmodel import child; child.start(); print(child._waiting[0].pid)"
+    for end in ("", "; sys.stdout.flush(); import os; os.kill(os.getpid(), 9)"):
+        said = subprocess.run(
+            [sys.executable, "-c", script + end], check=False, capture_output=True, text=True, timeout=20
+        )
+        deadline = time.monotonic() + 10
+        while lives(int(said.stdout)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def lives(process: int) -> bool:
+    """Whether a process is there, and no zombie."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_who_asks_gets_the_child_that_waits_already(samples: Path) -> None:
+    child.start()
+    waiting = child._waiting[0]
+    with Inspector(memory=default_memory(0)) as one, Inspector(memory=default_memory(0)) as other:
+        assert one._child is waiting
+        assert other._child is not waiting
+        assert one.read(samples / "tf1_linear") == other.read(samples / "tf1_linear")
+    assert child._waiting == []
 
 
 def test_what_the_child_prints_itself_goes_to_standard_error() -> None:

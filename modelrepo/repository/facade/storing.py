@@ -208,6 +208,7 @@ class Storing(Rooted):
         quick: bool = False,
         unchecked_for: timedelta | None = None,
         repair: bool = False,
+        progress: Progress | None = None,
     ) -> results.VerifyResult:
         """Check bytes, links, views and journal against what was promised.
 
@@ -220,6 +221,7 @@ class Storing(Rooted):
                 that were not for the longest time: so a full check spreads over several runs.
             repair: Mend views, the journal, modes, absolute links and dead staging first; never model bytes, never
                 where a link leads.
+            progress: Is told how many bytes are read, from several threads, one at a time.
 
         Returns:
             What was found; `ok` says whether anything is left wrong.
@@ -231,7 +233,14 @@ class Storing(Rooted):
         with border("verify"):
             wanted = [parsed(ref) for ref in refs]
             repaired = repairing.repair(self._layout, self._timeout) if repair else ()
-            return checking.verify(self._layout, wanted, quick=quick, unchecked_for=unchecked_for, repaired=repaired)
+            return checking.verify(
+                self._layout,
+                wanted,
+                quick=quick,
+                unchecked_for=unchecked_for,
+                repaired=repaired,
+                progress=progress,
+            )
 
     def cleanup(
         self,
