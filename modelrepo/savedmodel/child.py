@@ -7,6 +7,7 @@ child waits for its limits before it reads anything of a model, and ends when it
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import subprocess
 import sys
@@ -16,10 +17,14 @@ _waiting: list[Process] = []
 
 
 def start() -> None:
-    """Start one for whoever takes it first; where nobody does, it ends with this process."""
+    """Start one for whoever takes it first; where nobody does, it ends with this process.
+
+    Where it cannot be started, that is told to whoever needs one.
+    """
     if not _waiting:
-        _waiting.append(_started())
-        atexit.register(_end)
+        with contextlib.suppress(OSError):
+            _waiting.append(_started())
+            atexit.register(_end)
 
 
 def take() -> Process:

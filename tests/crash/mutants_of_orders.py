@@ -12,7 +12,7 @@ ORDERS = (
         (
             Change(
                 "fs/durable.py",
-                "    write_new(temporary, data, mode)\n    try:\n        os.rename(temporary, path)\n",
+                "    write_new(temporary, data, mode, synced=synced)\n    try:\n        os.rename(temporary, path)\n",
                 "    temporary.touch()\n    temporary.chmod(mode)\n    temporary.write_bytes(data)\n    try:\n"
                 "        os.rename(temporary, path)\n        set_mode(path, mode)\n",
             ),
@@ -67,9 +67,9 @@ ORDERS = (
         (
             Change(
                 "repository/writing.py",
-                "        written = self._journal.append(record)\n",
+                "        line = self._journal.append(record)\n",
                 '        if phase == "intent":\n            return record\n'
-                "        written = self._journal.append(record)\n",
+                "        line = self._journal.append(record)\n",
             ),
         ),
     ),

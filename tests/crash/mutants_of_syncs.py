@@ -36,10 +36,9 @@ SYNCS = (
         (
             Change(
                 "fs/durable.py",
-                "            os.fchmod(descriptor, mode)\n        sync(descriptor)\n    except BaseException:\n"
+                "        if synced:\n            sync(descriptor)\n    except BaseException:\n"
                 "        os.unlink(name, dir_fd=above)",
-                "            os.fchmod(descriptor, mode)\n    except BaseException:\n"
-                "        os.unlink(name, dir_fd=above)",
+                "    except BaseException:\n        os.unlink(name, dir_fd=above)",
             ),
         ),
     ),
