@@ -99,11 +99,11 @@ def _run(arguments: list[str]) -> int:
     from modelrepo.errors import ModelRepoError, SystemRefusedError
 
     style = Style(json="--json" in _own(arguments))
-    _start_early(arguments)
     try:
         importlib.import_module("modelrepo.repository")  # which refuses on a system where nothing else would import
     except SystemRefusedError as error:
         return _fail(error, style)
+    _start_early(arguments)
     import typer
 
     try:
@@ -137,9 +137,9 @@ def _start_early(arguments: list[str]) -> None:
     from modelrepo.cli.commands import called
 
     if called(arguments) in _READING_MODELS and not {"-h", "--help"}.intersection(arguments):
-        from modelrepo.savedmodel import child
+        from modelrepo.repository import early
 
-        child.start()
+        early.expect_models()
 
 
 def _own(arguments: list[str]) -> list[str]:

@@ -44,7 +44,7 @@ def unshared(snapshot: Snapshot, version: Version, size: int) -> int:
         size: The bytes of all its files.
     """
     dedup = snapshot.config.storage.dedup
-    blocks = dedup == "reflink" and _share_blocks(snapshot.layout)
+    blocks = dedup == "reflink" and snapshot.file_system[0] in native.CLONING_FILE_SYSTEMS
     if dedup != "hardlink" and not blocks:
         return size
     return space.measure([snapshot.layout.version(version)], blocks=blocks, besides=MANIFEST).own
