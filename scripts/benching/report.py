@@ -71,7 +71,8 @@ _OTHERS = """\
 One file of {mebibytes} MiB of random bytes and 22 small ones, flushed to the disk each time; then the same again with
 one file of 4 KiB changed; then a check of all that is stored, where there is one. *Used* is what both together take on
 the disk. modelrepo's push is with `--no-load`: the others load no model either. ext4 shares no blocks, so that
-modelrepo's default copies there.
+modelrepo's default copies there. The second time, rsync, borg, restic and dvc believe the size and time of a file that
+they have seen, and do not read it; so does dvc's check. modelrepo reads every byte each time.
 """
 _FLOORS = """\
 
