@@ -9,7 +9,7 @@ from html import escape
 from benching.clock import Row
 
 _WIDTH = 820
-_LEFT = 190
+_LEFT = 215
 _BAR = 22
 _GAP = 8
 _HEAD = 44
