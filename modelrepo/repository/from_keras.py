@@ -119,7 +119,10 @@ def opened(what: object, wishes: Wishes, limits: Limits) -> Iterator[tuple[Path,
         return
     if not limits.load:
         raise RequestError(
-            "a Keras model is loaded to be exported", kind="options-exclude", got="a push without the load"
+            "a Keras model is loaded to be exported",
+            kind="options-exclude",
+            got="a push without the load",
+            hint="push it with the load, or export it yourself and push the directory with --no-load",
         )
     if path is None:
         with exported_live(what, wishes) as made:
