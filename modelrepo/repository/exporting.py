@@ -184,8 +184,10 @@ def _beside(place: Path) -> Iterator[Path]:
     finally:
         if hold is not None:
             hold.close()
-        with contextlib.suppress(FileNotFoundError):
-            deletion.delete_tree(copy)
+        # Once it is renamed, no failure to look for it, for want of a descriptor, say, may say that nothing happened.
+        if os.path.lexists(copy):
+            with contextlib.suppress(FileNotFoundError):
+                deletion.delete_tree(copy)
 
 
 def _sweep(directory: Path) -> None:

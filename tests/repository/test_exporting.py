@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from modelrepo.errors import (
     SystemRefusedError,
     UnconfirmedError,
 )
-from modelrepo.fs import copying, look
+from modelrepo.fs import copying, durable, look
 
 Models = Callable[[str], Path]
 
@@ -180,6 +181,26 @@ def test_a_last_sync_that_fails_is_said(
     with pytest.raises(UnconfirmedError) as caught:
         filled.export("v1", goal)
     assert caught.value.partial.path == str(goal)
+    assert files(goal) == files(filled.root / "v1")
+
+
+def test_a_copy_that_is_in_place_is_said_to_be_there_although_nothing_can_be_opened_any_more(
+    filled: Repository, goal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind the rename there are no descriptors left: neither for the sync, nor to look for what was left over."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    real = durable.replace_empty_directory
+
+    def replace(old: Path, new: Path) -> None:
+        real(old, new)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+
+    monkeypatch.setattr(durable, "replace_empty_directory", replace)
+    try:
+        with pytest.raises(UnconfirmedError, match="is there, but"):
+            filled.export("v1", goal)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
     assert files(goal) == files(filled.root / "v1")
 
 
