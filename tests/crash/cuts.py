@@ -7,6 +7,7 @@ They are recorded and cut, too.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -145,14 +146,21 @@ def _beginning() -> Disk:
         return look(Path(place))[0]
 
 
-@cache
-def recording(name: str) -> Recording:
-    """What a scenario's commands do, recorded once."""
-    scenario = SCENARIOS[name]
+@contextlib.contextmanager
+def _prepared(scenario: Scenario) -> Iterator[Path]:
+    """A place where a scenario's commands can begin."""
     with tempfile.TemporaryDirectory() as text:
         place = Path(text)
         _beginning().build(place)
         scenario.prepare(place / "ranker")
+        yield place
+
+
+@cache
+def recording(name: str) -> Recording:
+    """What a scenario's commands do, recorded once."""
+    scenario = SCENARIOS[name]
+    with _prepared(scenario) as place:
         return _record(scenario, place, scenario.commands)
 
 
@@ -166,10 +174,7 @@ def recovery(name: str, disk: Disk, place: Path) -> Recording:
 def calls(name: str) -> int:
     """How many calls a scenario's first command makes."""
     scenario = SCENARIOS[name]
-    with tempfile.TemporaryDirectory() as text:
-        place = Path(text)
-        _beginning().build(place)
-        scenario.prepare(place / "ranker")
+    with _prepared(scenario) as place:
         words = ["-r", str(place / "ranker"), *scenario.commands[0]]
         return tracer().run(words, cwd=place, places=[place], watcher=Onlooker()).calls
 
@@ -181,10 +186,7 @@ def killed(name: str, number: int) -> Recording:
     Nothing of what it did is synced but by its own syncs and theirs: a recovery may not build on less.
     """
     scenario = SCENARIOS[name]
-    with tempfile.TemporaryDirectory() as text:
-        place = Path(text)
-        _beginning().build(place)
-        scenario.prepare(place / "ranker")
+    with _prepared(scenario) as place:
         return _record(scenario, place, (scenario.commands[0], *scenario.next), killed_before=number)
 
 

@@ -34,10 +34,10 @@ from modelrepo.core.records import Record, chain_damage, parse_journal
 from modelrepo.errors import ModelRepoError
 
 from .commands import AGELESS, SAMPLES, build
+from .forking import import_everything
 from .invariants import check_tree, go_on
 from .model import Model, NotDoneError
 from .parents import die_with
-from .server import import_everything
 from .trials import Tally, Trial
 
 PROCESSES = 8

@@ -9,14 +9,11 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
-import importlib
 import json
 import os
 import select
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +25,8 @@ from typing import Any
 from modelrepo.core.moment import Moment
 from modelrepo.fs import machine
 
-from .server import import_everything
+from .forking import Server, become, opened, take_streams
+from .parents import die_with
 
 #: linux/capability.h: the rights that make modes mean nothing (CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER).
 _RIGHTS = (0, 1, 2, 3)
@@ -69,23 +67,11 @@ class Runner:
     """The server, started once for a process."""
 
     def __init__(self) -> None:
-        mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-        with its:
-            self._server = subprocess.Popen(
-                [sys.executable, "-m", "crash.runner", str(its.fileno())],
-                pass_fds=[its.fileno()],
-                stdin=subprocess.DEVNULL,
-                cwd=Path(__file__).parents[1],
-                env={**environment, "PYTHONDONTWRITEBYTECODE": "1", "PYDANTIC_DISABLE_PLUGINS": "__all__"},
-                start_new_session=True,
-            )
-        self._door = mine
+        self._server = Server("crash.runner")
 
     def close(self) -> None:
         """End the server."""
-        self._door.close()
-        self._server.wait()
+        self._server.close()
 
     def run(self, place: Path, words: Sequence[str], *, seconds: float = SECONDS, skew: float = 0.0) -> Ran:
         """Run `modelrepo` with some words in a place.
@@ -99,8 +85,8 @@ class Runner:
         request = {"words": list(words), "cwd": str(place), "seconds": seconds, "skew": skew}
         with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors, open(os.devnull, "rb") as nothing:
             streams = [nothing.fileno(), output.fileno(), errors.fileno()]
-            socket.send_fds(self._door, [json.dumps(request).encode()], streams)
-            code = int(self._door.recv(100))
+            socket.send_fds(self._server.door, [json.dumps(request).encode()], streams)
+            code = int(self._server.door.recv(100))
             output.seek(0)
             errors.seek(0)
             return Ran(code, output.read().decode(), errors.read().decode(errors="surrogateescape"))
@@ -127,8 +113,8 @@ def _give_up_rights() -> None:
 
 
 def _serve() -> None:
-    door = socket.socket(fileno=int(sys.argv[1]))
-    import_everything()
+    door = opened()
+    server = os.getpid()
     while True:
         message, streams, _, _ = socket.recv_fds(door, 1 << 20, 3)
         if not message:
@@ -137,6 +123,7 @@ def _serve() -> None:
         pid = os.fork()
         if pid == 0:
             try:
+                die_with(server)
                 door.close()
                 _become(request, streams)
             finally:
@@ -161,9 +148,7 @@ def _ended(pid: int, seconds: float) -> int:
 
 def _become(request: dict[str, Any], streams: list[int]) -> None:
     os.setpgid(0, 0)
-    for number, descriptor in enumerate(streams):
-        os.dup2(descriptor, number)
-        os.close(descriptor)
+    take_streams(streams)
     os.umask(0o022)
     if os.geteuid() == 0:
         _give_up_rights()
@@ -172,18 +157,7 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
     os.environ.clear()
     os.environ.update({"PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1", "MODELREPO_LOCK_TIMEOUT": "1", **kept})
     _set_clock(timedelta(seconds=request["skew"]))
-    sys.argv = ["modelrepo", *request["words"]]
-    code: object = 70
-    try:
-        importlib.import_module("modelrepo.cli.main").main()
-    except SystemExit as done:
-        code = done.code
-    except BaseException:  # noqa: BLE001 - as Python does, whose last words these are
-        sys.excepthook(*sys.exc_info())
-        code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else 0)
+    become(request["words"])
 
 
 def _set_clock(skew: timedelta) -> None:

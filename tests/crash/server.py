@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import importlib
 import json
 import os
-import pkgutil
 import signal
 import socket
 import sys
 from typing import Any
 
 from .calls import stop_at_calls
+from .forking import become, opened, take_streams
 from .parents import die_with
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -27,11 +26,9 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 def main() -> None:
     """Serve until the other side closes the socket."""
-    die_with(int(sys.argv[2]))
-    door = socket.socket(fileno=int(sys.argv[1]))
+    door = opened()
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what a killed command leaves running comes here
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # and is not waited for
-    import_everything()
     gc.collect()
     gc.freeze()
     server = os.getpid()
@@ -49,20 +46,9 @@ def main() -> None:
         door.send(str(pid).encode())
 
 
-def import_everything() -> None:
-    """What a command imports, also late, so that no child has to; of the inspector's child nothing runs here."""
-    import modelrepo
-
-    for module in pkgutil.walk_packages(modelrepo.__path__, "modelrepo."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
-
-
 def _become(request: dict[str, Any], descriptors: list[int]) -> None:
     *streams, gate = descriptors
-    for number, descriptor in enumerate(streams):
-        os.dup2(descriptor, number)
-        os.close(descriptor)
+    take_streams(streams)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.umask(request["umask"])
     os.chdir(request["cwd"])
@@ -74,18 +60,7 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> None:
     words = request["words"]
     if request["whole"]:
         os.execve(sys.executable, [sys.executable, "-P", "-m", "modelrepo", *words], os.environ)  # noqa: S606
-    sys.argv = ["modelrepo", *words]
-    code: object = 70
-    try:
-        importlib.import_module("modelrepo.cli.main").main()
-    except SystemExit as done:
-        code = done.code
-    except BaseException:  # noqa: BLE001 - as Python does, whose last words these are
-        sys.excepthook(*sys.exc_info())
-        code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else 0)
+    become(words)
 
 
 if __name__ == "__main__":

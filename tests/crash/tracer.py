@@ -15,7 +15,6 @@ import os
 import platform
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import Protocol
 
 from .calls import BY_NUMBER, Kind
+from .forking import Server
 
 # linux/ptrace.h
 _CONT, _GETREGS, _SETREGS, _SYSCALL, _GETEVENTMSG, _SEIZE = 7, 12, 13, 24, 0x4201, 0x4206
@@ -204,23 +204,12 @@ class Tracer:
     """A fork server, and the tracing of the commands that it runs, one at a time, in the thread that calls `run`."""
 
     def __init__(self) -> None:
-        mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-        with its:
-            self._server = subprocess.Popen(
-                [sys.executable, "-m", "crash.server", str(its.fileno()), str(os.getpid())],
-                pass_fds=[its.fileno()],
-                stdin=subprocess.DEVNULL,
-                cwd=Path(__file__).parents[1],
-                env={**environment, "PYTHONDONTWRITEBYTECODE": "1", "PYDANTIC_DISABLE_PLUGINS": "__all__"},
-                start_new_session=True,
-            )
-        self._door = mine
+        self._server = Server("crash.server")
+        self._door = self._server.door
 
     def close(self) -> None:
         """End the server."""
-        self._door.close()
-        self._server.wait()
+        self._server.close()
 
     def run(
         self,
