@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from queue import SimpleQueue
 
-#: What fits into a core's own cache: with 1 MiB, reading and writing took twice as long (docs/decisions/0007).
-CHUNK = 256 * 1024
+from modelrepo.fs.look import CHUNK
+
 #: How much is worked on at a time, before the other thread is told of it.
 STEP = 8 * 1024 * 1024
 

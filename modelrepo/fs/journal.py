@@ -11,24 +11,14 @@ import os
 from pathlib import Path
 
 from modelrepo.core.index import Stamp
-from modelrepo.core.records import NOTHING, Line, Parsed, Record, decode, encode, line_digest, parse_journal
+from modelrepo.core.records import NOTHING, Line, Parsed, Record, decode, encode, line_digest
 from modelrepo.errors import IntegrityError
 from modelrepo.fs import ballast, durable, native
-from modelrepo.fs.known import MAX_JOURNAL_BYTES, stamp_of
-from modelrepo.fs.look import read_file
+from modelrepo.fs.known import stamp_of
 
 #: Blocks are reserved this far ahead, so that a full disk does not stop the next records.
 _AHEAD_BYTES = 256 * 1024
 _LOW_BYTES = 64 * 1024
-
-
-def read_journal(path: Path) -> Parsed:
-    """Read the journal.
-
-    Raises:
-        OSError: It is missing, no regular file, or may not be read.
-    """
-    return parse_journal(read_file(path, MAX_JOURNAL_BYTES))
 
 
 class Journal:

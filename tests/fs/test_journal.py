@@ -11,15 +11,19 @@ from typing import Any
 import pytest
 
 from modelrepo.core.moment import Moment
-from modelrepo.core.records import Chain, Record, chain_damage, encode
+from modelrepo.core.records import Chain, Parsed, Record, chain_damage, encode
 from modelrepo.core.refs import Version
 from modelrepo.core.values import Actor
 from modelrepo.errors import IntegrityError
 from modelrepo.fs import ballast, known, native
-from modelrepo.fs.journal import Journal, read_journal
+from modelrepo.fs.journal import Journal
 
 NOW = Moment(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "boot", 1.0)
 ACTOR = Actor(user="ada", uid=1000, host="host")
+
+
+def read_journal(path: Path) -> Parsed:
+    return known.read(path, None).parsed
 
 
 @pytest.fixture
