@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
+from modelrepo.cli.options import attempt
+from modelrepo.errors import ModelRepoError
 from modelrepo.repository.progress import Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
+T = TypeVar("T")
 _AFTER_SECONDS = 1.0
 _EVERY_SECONDS = 0.1
 
@@ -32,6 +35,22 @@ def bar(doing: str) -> Iterator[Progress | None]:
         yield shown
     finally:
         shown.close()
+
+
+def watched(
+    doing: str, operation: Callable[..., T], expected: type[T], *words: object, **options: object
+) -> tuple[T, ModelRepoError | None]:
+    """As `options.attempt`, with a bar for what takes long.
+
+    Args:
+        doing: What is shown before the bar.
+        operation: What to call; it is told who watches.
+        expected: What it gives.
+        words: What to call it with.
+        options: Likewise.
+    """
+    with bar(doing) as progress:
+        return attempt(operation, expected, *words, progress=progress, **options)
 
 
 class _Shown:

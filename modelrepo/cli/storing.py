@@ -24,7 +24,7 @@ from modelrepo.cli.options import (
     finite,
     pairs,
 )
-from modelrepo.cli.progress import bar
+from modelrepo.cli.progress import bar, watched
 from modelrepo.cli.several import RootsArgument, several
 from modelrepo.core.refs import LATEST, looks_like_path
 from modelrepo.core.units import parse_duration, parse_size
@@ -59,16 +59,15 @@ def init(
     lock_timeout: LockOption = None,
 ) -> Answer:
     """Make a repository in a missing or empty directory, or of a hand-made tree."""
-    with bar("reading") as progress:
-        result, error = attempt(
-            run.repository(lock_timeout).init,
-            results.InitResult,
-            adopt=adopt,
-            shared=shared,
-            dedup=dedup,
-            allow_network_fs=allow_network_fs,
-            progress=progress,
-        )
+    result, error = watched(
+        "reading",
+        run.repository(lock_timeout).init,
+        results.InitResult,
+        adopt=adopt,
+        shared=shared,
+        dedup=dedup,
+        allow_network_fs=allow_network_fs,
+    )
     return Answer(result, render.init(result), (result.repo,), result.warnings, error)
 
 
@@ -148,33 +147,32 @@ def push(
         "load_timeout": parse_duration(load_timeout),
         "load_memory": None if load_memory is None else parse_size(load_memory),
     }
-    with bar("copying") as progress:
-        outcome, error = attempt(
-            repository.push,
-            results.PushResult,
-            source,
-            message=message,
-            load=not no_load,
-            allow_ops=allow_op or (),
-            follow_links=follow_links,
-            links_into=links_into or [],
-            allow_duplicate=allow_duplicate,
-            promote=promote,
-            channel=channel or LATEST,
-            allow_breaking=allow_breaking,
-            reason=reason,
-            init=init_first,
-            number=number,
-            golden=golden,
-            smoke=smoke,
-            batch_size=batch_size,
-            serving=serving,
-            custom_objects=custom_objects or [],
-            unsafe_deserialization=unsafe_deserialization,
-            keep_source=keep_source,
-            progress=progress,
-            **arguments,
-        )
+    outcome, error = watched(
+        "copying",
+        repository.push,
+        results.PushResult,
+        source,
+        message=message,
+        load=not no_load,
+        allow_ops=allow_op or (),
+        follow_links=follow_links,
+        links_into=links_into or [],
+        allow_duplicate=allow_duplicate,
+        promote=promote,
+        channel=channel or LATEST,
+        allow_breaking=allow_breaking,
+        reason=reason,
+        init=init_first,
+        number=number,
+        golden=golden,
+        smoke=smoke,
+        batch_size=batch_size,
+        serving=serving,
+        custom_objects=custom_objects or [],
+        unsafe_deserialization=unsafe_deserialization,
+        keep_source=keep_source,
+        **arguments,
+    )
     return Answer(outcome, render.push(outcome, asked=promote), (str(outcome.version),), outcome.warnings, error)
 
 
@@ -185,8 +183,7 @@ def export(
     directory: Annotated[str, typer.Argument(metavar="DIR", help="The copy: missing, or an empty directory.")],
 ) -> Answer:
     """Copy a version out: verified, with its manifest. A push of the copy checks it, and records where it came from."""
-    with bar("copying") as progress:
-        result, error = attempt(run.repository().export, results.ExportResult, ref, directory, progress=progress)
+    result, error = watched("copying", run.repository().export, results.ExportResult, ref, directory)
     return Answer(result, render.export(result), (str(result.version),), result.warnings, error)
 
 
@@ -281,14 +278,8 @@ def cleanup(
     }
 
     def one(run: Run) -> Answer:
-        with bar("deleting") as progress:
-            result, error = attempt(
-                run.repository(lock_timeout).cleanup,
-                results.CleanupResult,
-                dry_run=dry_run,
-                progress=progress,
-                **rules,
-            )
+        cleanup = run.repository(lock_timeout).cleanup
+        result, error = watched("deleting", cleanup, results.CleanupResult, dry_run=dry_run, **rules)
         notes = render.cleanup_notes(result) if result.removed and not dry_run else ()
         return Answer(result, render.cleanup(result), tuple(map(str, result.removed)), notes, error)
 
