@@ -142,6 +142,8 @@ def inspection(result: results.Inspection) -> str:
     if result.golden is not None:
         lines.append(f"golden:     {count(result.golden, 'request')} answered right")
     lines += training(result.training)
+    if result.unfilled:
+        lines += hanging(f"unfilled:   {', '.join(result.unfilled)} reads variables that nothing fills", "")
     lines += findings(result.findings, result.scanned_by)
     lines += signatures(result.signatures)
     total = sum(result.ops.values())

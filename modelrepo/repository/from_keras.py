@@ -19,6 +19,9 @@ from modelrepo.core.manifest import Keras
 from modelrepo.errors import ModelError, RequestError, SourceError, SystemRefusedError, from_os
 from modelrepo.fs import copying, deletion, durable, look, source
 from modelrepo.repository.border import place
+from modelrepo.savedmodel import keras_export
+from modelrepo.savedmodel.arrays import Refusal
+from modelrepo.savedmodel.keras_export import Wishes
 from modelrepo.savedmodel.runner import Inspector, KerasExport, default_memory
 from modelrepo.savedmodel.trial import refusal
 
@@ -26,25 +29,6 @@ from modelrepo.savedmodel.trial import refusal
 SUFFIXES = (".keras", ".h5", ".hdf5")
 #: Where TensorFlow's own convention puts files that a SavedModel only carries along.
 _KEPT = "assets.extra"
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What the export shall be.
-
-    Attributes:
-        batch: The size of the batches of the signature `predict_batch`; None for no such signature.
-        serving: `FILE.py:FUNCTION` that makes the signatures; None for the model's own call.
-        custom: `package.module:Name` of what the file names.
-        unsafe: Whether the file may bring code.
-        keep: Whether the version shall carry the file.
-    """
-
-    batch: int | None = None
-    serving: str | None = None
-    custom: tuple[str, ...] = ()
-    unsafe: bool = False
-    keep: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,24 +61,19 @@ def is_live(source: object) -> bool:
     return keras is not None and isinstance(source, keras.Model)
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a push allows.
-
-    Attributes:
-        load: Whether models may be loaded at all.
-        memory: Bytes of memory; None for the default.
-        seconds: How long one process may take.
-    """
-
-    load: bool
-    memory: int | None
-    seconds: float
-
-
 @contextlib.contextmanager
-def opened(what: object, wishes: Wishes, limits: Limits) -> Iterator[tuple[Path, Source | None]]:
+def opened(
+    what: object, wishes: Wishes, *, keep: bool, load: bool, memory: int | None, seconds: float
+) -> Iterator[tuple[Path, Source | None]]:
     """What a push shall take: a directory as it is, or a Keras model that is exported into one.
+
+    Args:
+        what: A path, or a live model.
+        wishes: What the export shall be.
+        keep: Whether the version shall carry the Keras file.
+        load: Whether models may be loaded at all.
+        memory: Bytes of memory for the export; None for the default.
+        seconds: How long it may take.
 
     Yields:
         The SavedModel's directory, and of what Keras model it is.
@@ -109,7 +88,7 @@ def opened(what: object, wishes: Wishes, limits: Limits) -> Iterator[tuple[Path,
             "the source is neither a path nor a Keras model", kind="source-malformed", got=type(what).__name__
         )
     if path is not None and not is_file(path):
-        if wishes != Wishes():
+        if keep or wishes != Wishes():
             raise RequestError(
                 f"{path} is no Keras file",
                 kind="options-exclude",
@@ -117,7 +96,7 @@ def opened(what: object, wishes: Wishes, limits: Limits) -> Iterator[tuple[Path,
             )
         yield path, None
         return
-    if not limits.load:
+    if not load:
         raise RequestError(
             "a Keras model is loaded to be exported",
             kind="options-exclude",
@@ -125,15 +104,18 @@ def opened(what: object, wishes: Wishes, limits: Limits) -> Iterator[tuple[Path,
             hint="push it with the load, or export it yourself and push the directory with --no-load",
         )
     if path is None:
+        if keep or wishes.unsafe or wishes.custom:
+            got = "keep_source, unsafe_deserialization or custom_objects"
+            raise RequestError("a live Keras model has no file", kind="options-exclude", got=got)
         with exported_live(what, wishes) as made:
             yield made.directory, made
     else:
-        with exported(path, wishes, memory=limits.memory, seconds=limits.seconds) as made:
+        with exported(path, wishes, keep=keep, memory=memory, seconds=seconds) as made:
             yield made.directory, made
 
 
 @contextlib.contextmanager
-def exported(path: Path, wishes: Wishes, *, memory: int | None, seconds: float) -> Iterator[Source]:
+def exported(path: Path, wishes: Wishes, *, keep: bool, memory: int | None, seconds: float) -> Iterator[Source]:
     """Export a Keras file in a child process; gone afterwards.
 
     Raises:
@@ -142,11 +124,10 @@ def exported(path: Path, wishes: Wishes, *, memory: int | None, seconds: float) 
     """
     data_size, digest = _digested(path)
     with Inspector(memory=memory or default_memory(data_size), seconds=seconds) as inspector:
-        options = {"batch": wishes.batch, "serving": _absolute(wishes.serving), "custom": wishes.custom}
-        made = inspector.export(path.resolve(), {**options, "unsafe": wishes.unsafe}, _name(digest))
+        made = inspector.export(path.resolve(), _findable(wishes), _name(digest))
         if _digested(path) != (data_size, digest):
             raise SourceError(f"{path} changed while it was read", kind="source-changed", hint="push it again")
-        if wishes.keep:
+        if keep:
             _keep(path, made.directory / _KEPT)
         facts = Keras(
             file=path.name,
@@ -156,7 +137,7 @@ def exported(path: Path, wishes: Wishes, *, memory: int | None, seconds: float) 
             serving=wishes.serving,
             custom_objects=wishes.custom,
             unsafe_deserialization=wishes.unsafe,
-            kept=wishes.keep,
+            kept=keep,
         )
         yield Source(made.directory, path.resolve(), facts, made.answers, _warnings(made.made_up))
 
@@ -164,13 +145,6 @@ def exported(path: Path, wishes: Wishes, *, memory: int | None, seconds: float) 
 @contextlib.contextmanager
 def exported_live(model: Any, wishes: Wishes) -> Iterator[Source]:
     """Export a live model, in this process; gone afterwards."""
-    if wishes.keep or wishes.unsafe or wishes.custom:
-        raise RequestError(
-            "a live Keras model has no file", kind="options-exclude", got="keep_source, unsafe or custom_objects"
-        )
-    from modelrepo.savedmodel import keras_export
-    from modelrepo.savedmodel.arrays import Refusal
-
     keras: Any = sys.modules["keras"]
     tensorflow: Any = sys.modules.get("tensorflow")
     if tensorflow is None:
@@ -183,13 +157,12 @@ def exported_live(model: Any, wishes: Wishes) -> Iterator[Source]:
     scratch = durable.scratch()
     try:
         directory = scratch / "export"
-        wanted = keras_export.Wishes(wishes.batch, _absolute(wishes.serving))
         weights = hashlib.sha256()
         for weight in model.weights:
             weights.update(weight.numpy().tobytes())
         name = _name(f"sha256:{weights.hexdigest()}")
         try:
-            said = keras_export.export(keras, tensorflow, model, wanted, str(directory), name)
+            said = keras_export.export(keras, tensorflow, model, _findable(wishes), str(directory), name)
         except Refusal as refused:
             raise refusal(refused.answer(), str) or refused from None
         made = KerasExport.of(directory, said)
@@ -224,14 +197,16 @@ def _name(digest: str) -> str:
     return str(int(digest.removeprefix("sha256:")[:32], 16))
 
 
-def _absolute(serving: str | None) -> str | None:
-    """The same function of the same file, from any directory."""
-    if serving is None:
-        return None
-    file, colon, name = serving.rpartition(":")
+def _findable(wishes: Wishes) -> Wishes:
+    """The same, with the serving function's file named from any directory."""
+    if wishes.serving is None:
+        return wishes
+    file, colon, name = wishes.serving.rpartition(":")
     if not colon or not file or not name.isidentifier():
-        raise RequestError("--serving is malformed", kind="keras-option", expected="FILE.py:FUNCTION", got=serving)
-    return f"{os.path.abspath(file)}:{name}"
+        raise RequestError(
+            "--serving is malformed", kind="keras-option", expected="FILE.py:FUNCTION", got=wishes.serving
+        )
+    return wishes._replace(serving=f"{os.path.abspath(file)}:{name}")
 
 
 def _warnings(made_up: Sequence[str]) -> tuple[str, ...]:

@@ -62,6 +62,7 @@ def inspect(layout: Layout, argument: str, load: Limits | None) -> Inspection:
             fingerprint=report.fingerprint,
             ops=graph.ops,
             training=graph.training,
+            unfilled=graph.unfilled,
             findings=report.findings,
             scanned_by=report.scanned_by,
         )

@@ -142,6 +142,7 @@ def push(
                 allow=options.allow_ops,
                 trial=trial,
                 linked=reuse.linked if reuse is not None else (),
+                size=listing.size,
             )
         staged = _Staged(directory, name, listing, files, checked, export, kept, notes)
         result = _commit(layout, staged, place, options, timeout)

@@ -212,6 +212,7 @@ def inspect(
     allow: Collection[str],
     trial: Trial = NOTHING,
     linked: Collection[str] = (),
+    size: int,
 ) -> Checked:
     """Read and scan a staged model, and load and try it if asked: never one that the scan refuses.
 
@@ -222,6 +223,7 @@ def inspect(
         allow: Ops that the scan shall let in.
         trial: What to ask it.
         linked: Its files that have other names besides.
+        size: Bytes of its files.
 
     Raises:
         SourceError: It does not parse.
@@ -252,7 +254,7 @@ def inspect(
         what = f"{names}: reads variables that neither the checkpoint nor the start fills, and will fail when called"
         warnings.append(f"{what}; of a Keras model, push the .keras file, or an export by model.export()")
     training = report.served.training
-    if training is not None and training.is_worth_saying(sum(each.size for each in look.walk(directory))):
+    if training is not None and training.is_worth_saying(size):
         warnings.append(f"{training}: an export for serving, such as Keras's model.export(), leaves that out")
     if not load:
         return Checked(report, None, allowed, tuple(warnings))

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from modelrepo.errors import ModelError, SourceError
 from modelrepo.fs import deletion, durable
 from modelrepo.savedmodel import child
+from modelrepo.savedmodel.keras_export import Wishes
 from modelrepo.savedmodel.report import Loaded, Report
 from modelrepo.savedmodel.trial import NOTHING, Trial, refusal
 
@@ -168,12 +169,12 @@ class Inspector:
         """
         return int(self._ask({"do": "requests", "path": self._hand(golden)}, "reading", _READ_SECONDS)["requests"])
 
-    def export(self, path: Path, wishes: Mapping[str, Any], name: str) -> KerasExport:
+    def export(self, path: Path, wishes: Wishes, name: str) -> KerasExport:
         """Make a SavedModel of a Keras file, and keep it until this ends.
 
         Args:
             path: The file.
-            wishes: See `keras_export.Wishes`.
+            wishes: What the export shall be.
             name: What the export is called, in decimal digits.
 
         Raises:
@@ -185,7 +186,7 @@ class Inspector:
         request = {
             "do": "export",
             "path": str(path),
-            "wishes": dict(wishes),
+            "wishes": wishes._asdict(),
             "place": os.getcwd(),
             "directory": str(directory),
             "name": name,

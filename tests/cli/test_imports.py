@@ -68,6 +68,19 @@ def test_a_quick_command_imports_only_what_it_uses(tmp_path: Path, words: list[s
     assert heavy.intersection(loaded) == set()
 
 
+def test_the_version_is_told_without_what_commands_need() -> None:
+    script = (
+        "import json, sys\n"
+        "before = set(sys.modules)\n"
+        "from modelrepo.cli.main import run\n"
+        "assert run(['--version']) == 0\n"
+        "print(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
+    assert loaded.isdisjoint({"pydantic", "typer", "rich", "filelock"})
+
+
 def test_each_command_is_declared_by_the_module_that_is_imported_for_it() -> None:
     for module in commands.MODULES:
         importlib.import_module(f"modelrepo.cli.{module}")

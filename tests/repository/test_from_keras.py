@@ -82,7 +82,7 @@ def test_inputs_are_called_as_the_model_calls_them(exported: Any) -> None:
         "by_key": {"left": "float32", "right": "float32"},
         "text": {"said": "string"},
         "any_size": {"picture": "float32"},
-        "unnamed": takes["unnamed"],
+        "unnamed": {"input_layer": "float32"},
         "custom": {"x": "float32"},
         "subclassed": {"inputs": "float32"},
         "with_code": {"x": "float32"},

@@ -149,6 +149,7 @@ class Storing(Rooted):
         from modelrepo.repository import from_keras, pushing, staging
         from modelrepo.repository import golden as requests
         from modelrepo.repository.routing import Request
+        from modelrepo.savedmodel.keras_export import Wishes
 
         if smoke and not load:
             raise RequestError("smoke tries a model that is loaded", kind="options-exclude", got="smoke without load")
@@ -170,13 +171,20 @@ class Storing(Rooted):
             number=numbered(number),
             smoke=smoke,
         )
-        wishes = from_keras.Wishes(batch_size, serving, tuple(custom_objects), unsafe_deserialization, keep_source)
+        wishes = Wishes(batch_size, serving, tuple(custom_objects), unsafe_deserialization)
         with border("push"):
             if golden is not None:
                 data = requests.read_requests(Path(place(golden, "the golden file")))
                 options = dataclasses.replace(options, golden=data)
-            limits = from_keras.Limits(options.load, options.load_memory, options.load_seconds)
-            with from_keras.opened(source, wishes, limits) as (directory, made):
+            keras = from_keras.opened(
+                source,
+                wishes,
+                keep=keep_source,
+                load=load,
+                memory=options.load_memory,
+                seconds=options.load_seconds,
+            )
+            with keras as (directory, made):
                 options = dataclasses.replace(options, keras=made)
                 return pushing.push(self._layout, directory, options, self._timeout, progress)
 

@@ -24,6 +24,7 @@ class Inspection(Value):
         fingerprint: TensorFlow's own.
         ops: How often each op stands in the meta graph for serving.
         training: What only training needs of it; None where nobody can say.
+        unfilled: Signatures that read variables which nothing fills; None where nobody can say.
         findings: What the scan found in all meta graphs.
         scanned_by: Which TensorFlow's ops the scan knows.
         load: Whether TensorFlow has loaded it just now; None where that was not asked.
@@ -40,6 +41,7 @@ class Inspection(Value):
     fingerprint: dict[str, str] | None
     ops: dict[str, int]
     training: Training | None
+    unfilled: tuple[str, ...] | None
     findings: tuple[Finding, ...]
     scanned_by: str
     load: Literal["passed"] | None = None
