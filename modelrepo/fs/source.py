@@ -16,7 +16,7 @@ from pathlib import Path
 from modelrepo.core.contents import MAX_FILES, MAX_LEVELS, name_problem
 from modelrepo.core.layout import MANIFEST, STATE
 from modelrepo.errors import SourceError
-from modelrepo.fs.look import kind_of
+from modelrepo.fs.look import kind_of, open_regular
 
 #: TensorFlow looks for one of these at the top (tensorflow/python/saved_model/loader_impl.py).
 MODEL_FILES = {"saved_model.pb": "pb", "saved_model.pbtxt": "pbtxt", "saved_model.cpb": "cpb"}
@@ -217,6 +217,12 @@ def look(source: Path, *, follow_links: bool = False, links_into: Sequence[Path]
             hint="name the directory that model.export() or tf.saved_model.save() wrote",
         )
     return listing
+
+
+def begins_with(path: Path, mark: bytes) -> bool:
+    """Whether a regular file begins with some bytes."""
+    with os.fdopen(open_regular(path), "rb", buffering=0) as file:
+        return file.read(len(mark)) == mark
 
 
 def _summary(listing: Listing) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from modelrepo.core.manifest import Keras
+from modelrepo.core.units import format_size
 from modelrepo.errors import ModelError, RequestError, SourceError, SystemRefusedError, from_os
 from modelrepo.fs import copying, deletion, durable, look, source
 from modelrepo.repository.border import place
@@ -25,8 +26,8 @@ from modelrepo.savedmodel.keras_export import Wishes
 from modelrepo.savedmodel.runner import Inspector, KerasExport, default_memory
 from modelrepo.savedmodel.trial import refusal
 
-#: How Keras's files are called.
-SUFFIXES = (".keras", ".h5", ".hdf5")
+#: How Keras's files are called, and what they begin with: a zip archive's or HDF5's mark.
+SUFFIXES = {".keras": b"PK\x03\x04", ".h5": b"\x89HDF\r\n\x1a\n", ".hdf5": b"\x89HDF\r\n\x1a\n"}
 #: Where TensorFlow's own convention puts files that a SavedModel only carries along.
 _KEPT = "assets.extra"
 
@@ -122,9 +123,19 @@ def exported(path: Path, wishes: Wishes, *, keep: bool, memory: int | None, seco
         SourceError: It is missing, or no Keras file.
         ModelError: It needs something that it does not get, or cannot be exported.
     """
+    wanted = _findable(wishes)
     data_size, digest = _digested(path)
+    mark = SUFFIXES[path.suffix]
+    if not source.begins_with(path.resolve(), mark):
+        raise SourceError(
+            f"{path} is no Keras file: it does not begin like one",
+            kind="keras-unreadable",
+            expected=f"a {path.suffix} file that model.save() wrote",
+            got=format_size(data_size),
+            hint="save it again: it is damaged, or was only half copied",
+        )
     with Inspector(memory=memory or default_memory(data_size), seconds=seconds) as inspector:
-        made = inspector.export(path.resolve(), _findable(wishes), _name(digest))
+        made = inspector.export(path.resolve(), wanted, _name(digest))
         if _digested(path) != (data_size, digest):
             raise SourceError(f"{path} changed while it was read", kind="source-changed", hint="push it again")
         if keep:
@@ -185,7 +196,7 @@ def _digested(path: Path) -> tuple[int, str]:
         return look.file_digest(path.resolve())
     except (FileNotFoundError, NotADirectoryError):
         raise SourceError(
-            f"{path} does not exist", kind="source-missing", expected="a SavedModel directory or a Keras file"
+            f"{path} does not exist", kind="source-missing", expected="a SavedModel directory, or a .keras or .h5 file"
         ) from None
     except PermissionError as error:
         refused = from_os(error, "read the source")

@@ -24,6 +24,7 @@ from modelrepo.savedmodel.trial import NOTHING, Trial
 
 _TRIES = 5
 _BLOCK = 4096
+_EXPECTED = "a SavedModel directory, or a .keras or .h5 file"
 _NOTHING_TO_FREE = "free some room on that disk; `modelrepo cleanup --dry-run` says why nothing of it can go"
 
 
@@ -80,16 +81,14 @@ def locate(layout: Layout, path: Path) -> Path:
         hint = None
         if not looks_like_path(str(path)) and Version.from_name(path.name) in reading.take(layout).present:
             hint = f"{path} is a version that is stored: `modelrepo promote {path}` makes it live"
-        raise SourceError(f"{path} does not exist", kind="source-missing", expected="a SavedModel directory", hint=hint)
+        raise SourceError(f"{path} does not exist", kind="source-missing", expected=_EXPECTED, hint=hint)
     try:
         place = path.resolve(strict=True)
     except (OSError, RuntimeError) as error:
         raise SourceError(f"{path} is a link that leads nowhere", kind="source-missing") from error
     if not place.is_dir():
         hint = "name the directory that holds it" if place.name in source.MODEL_FILES else None
-        raise SourceError(
-            f"{path} is not a directory", kind="not-a-directory", expected="a SavedModel directory", hint=hint
-        )
+        raise SourceError(f"{path} is not a directory", kind="not-a-directory", expected=_EXPECTED, hint=hint)
     if place == layout.root or layout.root in place.parents:
         raise SourceError(
             f"{path} lies inside the repository {layout.root}",

@@ -193,16 +193,21 @@ def test_a_live_model_is_pushed_as_it_is_with_its_own_classes(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "kind"),
-    [("garbage.keras", b"PK\x03\x04garbage", "keras-unreadable"), ("empty.h5", b"", "keras-unreadable")],
+    ("name", "data", "said"),
+    [
+        ("garbage.keras", b"PK\x03\x04garbage", "Keras cannot read it"),
+        ("garbage.h5", b"\x89HDF\r\n\x1a\ngarbage", "Keras cannot read it"),
+        ("empty.h5", b"", "it does not begin like one"),
+        ("text.keras", b"model", "it does not begin like one"),
+    ],
 )
 def test_what_is_no_keras_file_is_a_source_error(
-    repository: Repository, tmp_path: Path, name: str, data: bytes, kind: str
+    repository: Repository, tmp_path: Path, name: str, data: bytes, said: str
 ) -> None:
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(SourceError, match=said) as caught:
         repository.push(tmp_path / name)
-    assert caught.value.kind == kind
+    assert caught.value.kind == "keras-unreadable"
 
 
 def test_what_is_missing_or_asked_for_in_vain_is_said_before_anything_is_started(
