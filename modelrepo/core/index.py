@@ -130,30 +130,64 @@ def decode(data: bytes, read: Callable[[int], Record]) -> Index:
         header = json.loads(bytes(body[:start]))
         if (header["index"], header["order"]) != (_FORMAT, _order()):
             raise ValueError("it is of another program or machine")
-        columns: dict[str, array[int]] = {}
-        for name, count in header["columns"]:
-            columns[name] = array("q")
-            columns[name].frombytes(body[start : start + count * _NUMBER_BYTES])
-            start += count * _NUMBER_BYTES
+        columns = _columns(header["columns"], body[start:])
         facts: dict[str, Any] = {
-            name: Facts((columns[name], columns[f"{name}@"]), _reader(name, read)) for name in _FACTS
+            name: Facts(_pair(columns[name], columns[f"{name}@"]), _reader(name, read)) for name in _FACTS
         }
-        stacks = {name: Stack.of(numbers) for name, numbers in _named(columns, "stack").items()}
-        rolled_back = {name: Versions.of(numbers) for name, numbers in _named(columns, "rolled").items()}
+        stacks = {name: Stack.of(_numbers(column)) for name, column in _named(columns, "stack").items()}
+        rolled_back = {name: Versions.of(_numbers(column)) for name, column in _named(columns, "rolled").items()}
+        *places, digest, crc = header["mark"]
+        seq, start, end, crc, highest, size = _naturals([*places, crc, header["highest"], header["size"]])
         return Index(
-            Mark(*header["mark"]),
-            Stamp(*header["stamp"]),
+            Mark(seq, start, end, str(digest), crc),
+            Stamp(*_naturals(header["stamp"])),
             State(
-                highest=header["highest"],
-                size=header["size"],
+                highest,
+                size,
                 stacks=stacks,
                 rolled_back=rolled_back,
                 former=frozenset(header["former"]),
                 **facts,
             ),
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError("it is no index") from error
+
+
+def _columns(named: Sequence[tuple[str, int]], body: memoryview) -> dict[str, array[int]]:
+    """The columns, one behind the other."""
+    columns: dict[str, array[int]] = {}
+    start = 0
+    for name, count in named:
+        (end,) = _naturals([start + _naturals([count])[0] * _NUMBER_BYTES])
+        columns[name] = array("q")
+        columns[name].frombytes(body[start:end])
+        start = end
+    if start != len(body):
+        raise ValueError("it is no index: its columns have other lengths")
+    return columns
+
+
+def _naturals(values: Sequence[object]) -> list[int]:
+    """Whole numbers that are not negative, and nothing else."""
+    found = [value for value in values if type(value) is int and value >= 0]
+    if len(found) != len(values):
+        raise TypeError
+    return found
+
+
+def _numbers(column: array[int]) -> array[int]:
+    """Numbers of versions."""
+    if column and min(column) < 1:
+        raise ValueError("it is no index: no version has such a number")
+    return column
+
+
+def _pair(numbers: array[int], lines: array[int]) -> tuple[array[int], array[int]]:
+    """Versions, and where a line stands for each."""
+    if len(numbers) != len(lines) or (lines and min(lines) < 0):
+        raise ValueError("it is no index: its lines are not its versions'")
+    return _numbers(numbers), lines
 
 
 def _order() -> str:

@@ -31,7 +31,7 @@ def load(layout: Layout) -> dict[Version, datetime]:
         times = {Version.from_name(name): datetime.fromisoformat(time) for name, time in said.items()}
         now = machine.now().time
         return {version: time for version, time in times.items() if version is not None and time <= now}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import astuple, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -142,3 +144,54 @@ def test_a_deep_stack_and_many_versions_stay_numbers() -> None:
     assert read.state.stacks["latest"] == state.stacks["latest"]
     assert read.state.stacks["latest"][-2:] == (Version(1), Version(2))
     assert read.state.rolled_back == {"latest": {Version(4)}}
+
+
+#: A value of each kind where another one belongs.
+WRONG: tuple[Any, ...] = (None, True, -1, 1.5, "x", [], [["a"]], {}, 10**40)
+
+
+@pytest.mark.parametrize("value", WRONG, ids=map(repr, WRONG))
+@pytest.mark.parametrize(
+    "place",
+    [
+        *((name,) for name in ("index", "order", "mark", "stamp", "highest", "size", "former", "columns")),
+        *(("mark", index) for index in (0, 1, 2, 4)),
+        *(("stamp", index) for index in range(4)),
+        *(("columns", 0, index) for index in (0, 1)),
+    ],
+    ids=repr,
+)
+def test_a_forged_header_gives_an_index_of_the_right_kinds_or_none(place: tuple[Any, ...], value: object) -> None:
+    """With a right checksum: a wrong kind would fail much later, as something that nobody foresaw."""
+    lines = journal([{"action": "push", "version": Version(1), "size": 5}, {"action": "pin", "version": Version(1)}])
+    whole = encode(Index(MARK, STAMP, fold_lines(lines)))
+    head, _, rest = bytes(unseal(whole)).partition(b"\n")
+    header = json.loads(head)
+    inner: Any = header
+    for step in place[:-1]:
+        inner = inner[step]
+    inner[place[-1]] = value
+    try:
+        index = decode(seal(json.dumps(header).encode() + b"\n" + rest), reader(lines))
+    except ValueError:
+        return
+    mark, stamp, state = index.mark, index.stamp, index.state
+    numbers = (mark.seq, mark.start, mark.end, mark.crc, state.highest, state.size, *astuple(stamp))
+    assert all(type(number) is int and number >= 0 for number in numbers)
+    assert dict(state.stored)[Version(1)].size == 5
+    assert all(isinstance(name, str) for name in state.former)
+
+
+def test_a_header_that_is_nested_without_end_is_none() -> None:
+    with pytest.raises(ValueError, match="no index"):
+        decode(seal(b"[" * 100_000 + b"]" * 100_000 + b"\n"), reader(()))
+
+
+@pytest.mark.parametrize("number", [0, -3])
+def test_a_column_without_versions_is_none(number: int) -> None:
+    lines = journal([{"action": "push", "version": Version(1), "size": 5}])
+    whole = bytes(unseal(encode(Index(MARK, STAMP, fold_lines(lines)))))
+    start = whole.find(b"\n") + 1
+    forged = whole[:start] + number.to_bytes(8, sys.byteorder, signed=True) + whole[start + 8 :]
+    with pytest.raises(ValueError, match="no version has such a number"):
+        decode(seal(forged), reader(lines))
