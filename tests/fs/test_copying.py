@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import hashlib
 import os
 import socket
@@ -17,6 +16,8 @@ from modelrepo.core.modes import PRIVATE, Modes
 from modelrepo.errors import SourceError
 from modelrepo.fs import copying, durable, native
 from modelrepo.fs.source import look
+
+from .descriptors import descriptors
 
 
 @pytest.fixture
@@ -33,11 +34,6 @@ def target(tmp_path: Path) -> Path:
     """An empty directory."""
     (tmp_path / "copy").mkdir()
     return tmp_path / "copy"
-
-
-def descriptors() -> int:
-    gc.collect()  # what other tests have dropped
-    return len(os.listdir("/proc/self/fd"))
 
 
 def contents(top: Path) -> dict[str, bytes | None]:

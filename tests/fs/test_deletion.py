@@ -14,6 +14,8 @@ import pytest
 
 from modelrepo.fs import deletion
 
+from .descriptors import descriptors
+
 
 def deep_tree(top: Path, levels: int, name: str) -> None:
     """A tree deeper than a path can name, made from inside."""
@@ -156,13 +158,13 @@ def test_a_directory_that_is_replaced_before_it_is_opened_leads_nobody_out(
         else:
             (victim / "evil").rename(inner)
 
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     swap_before_opening(monkeypatch, "evil", swap)
     with pytest.raises(OSError) as caught:  # noqa: PT011 - its number is looked at
         deletion.delete_tree(tmp_path / "tree")
     monkeypatch.undo()
     assert caught.value.errno in ({errno.ENOTDIR, errno.ELOOP} if place == "link" else {errno.ESTALE})
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before
     if place == "directory":
         inner.rename(victim / "evil")
     assert precious(victim)
@@ -254,7 +256,7 @@ def test_deleting_keeps_few_descriptors_open(tmp_path: Path, monkeypatch: pytest
     path = tmp_path / "tree" / "/".join("d" * 60)
     path.mkdir(parents=True)
     (path / "file").touch()
-    before, most, unlink = len(os.listdir("/proc/self/fd")), list[int](), os.unlink
+    before, most, unlink = descriptors(), list[int](), os.unlink
 
     def count(name: str, *, dir_fd: int) -> None:
         most.append(len(os.listdir("/proc/self/fd")))

@@ -14,6 +14,8 @@ import pytest
 
 from modelrepo.fs import durable, native
 
+from .descriptors import descriptors
+
 
 def test_write_new_makes_a_whole_file_of_exactly_this_mode(tmp_path: Path) -> None:
     before = os.umask(0o077)
@@ -52,13 +54,13 @@ def test_write_new_leaves_nothing_where_it_failed(tmp_path: Path, monkeypatch: p
     def fail(*_: object) -> None:
         raise OSError(errno.EIO, "injected")
 
-    open_before = len(os.listdir("/proc/self/fd"))
+    open_before = descriptors()
     monkeypatch.setattr(os, call, fail)
     with pytest.raises(OSError, match="injected"):
         durable.write_new(tmp_path / "a", b"bytes", 0o600)
     monkeypatch.undo()
     assert os.listdir(tmp_path) == []
-    assert len(os.listdir("/proc/self/fd")) == open_before
+    assert descriptors() == open_before
 
 
 def test_replace_file_keeps_the_old_file_where_it_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

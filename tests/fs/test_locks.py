@@ -18,6 +18,8 @@ from modelrepo.errors import BusyError, IntegrityError
 from modelrepo.fs import locks
 from modelrepo.fs.locks import WriterLock, holders, take
 
+from .descriptors import descriptors
+
 WRITER = """
 import sys, time
 from pathlib import Path
@@ -205,10 +207,10 @@ def test_a_directory_that_was_renamed_away_before_the_lock_is_not_held(
             version.mkdir()
         flock(descriptor, operation)
 
-    open_before = len(os.listdir("/proc/self/fd"))
+    open_before = descriptors()
     monkeypatch.setattr(fcntl, "flock", rename_then_lock)
     assert take(version) is None
-    assert len(os.listdir("/proc/self/fd")) == open_before
+    assert descriptors() == open_before
 
 
 def test_a_hold_follows_its_directory_into_the_trash(version: Path) -> None:

@@ -25,6 +25,8 @@ from modelrepo.fs.look import (
     walk,
 )
 
+from .descriptors import descriptors
+
 
 def test_a_file_is_read_up_to_the_limit_and_refused_beyond(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x" * 10)
@@ -54,10 +56,10 @@ def test_nothing_but_a_regular_file_is_opened_and_nothing_is_waited_for(
             server.bind("a")
     elif kind == "directory":
         path.mkdir()
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     with pytest.raises(OSError, match=r"a'"):
         open_regular(path)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before
 
 
 @pytest.mark.parametrize("size", [0, 1, 1024 * 1024, 3 * 1024 * 1024 + 7])
