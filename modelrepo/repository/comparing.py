@@ -124,8 +124,6 @@ def _reports(sides: list[_Side]) -> list[Report | None]:
 def _report(inspector: Inspector, side: _Side) -> Report | None:
     if side.place is None:
         return None
-    if side.version is not None:
-        inspecting.require_model(side.place, str(side.version), side.version)
     try:
         return inspecting.read(inspector, side.place, side.version)
     except ModelError as error:

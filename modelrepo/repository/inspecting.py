@@ -48,7 +48,8 @@ def inspect(layout: Layout, argument: str, load: Limits | None) -> Inspection:
             manifest = snapshot.manifest(version)
             requests = golden.load(snapshot, manifest)
             allow = allow.union(manifest.allowed_ops)
-    require_model(place, argument, version)
+    if version is None:
+        require_model(place, argument)
     memory = load.memory if load is not None and load.memory is not None else default_memory(_size(place))
     with Inspector(memory=memory, seconds=load.seconds if load is not None else LOAD_SECONDS) as inspector:
         report = read(inspector, place, version)
@@ -77,22 +78,12 @@ def inspect(layout: Layout, argument: str, load: Limits | None) -> Inspection:
     return found.model_copy(update=done)
 
 
-def require_model(place: Path, argument: str, version: Version | None = None) -> None:
+def require_model(place: Path, argument: str) -> None:
     """Refuse what is no directory with a SavedModel.
-
-    Args:
-        place: Where.
-        argument: How somebody named it.
-        version: Which version it is, if it is one: that follows no links.
 
     Raises:
         SourceError: It is missing, or something else.
-        IntegrityError: It is a version, and damaged.
     """
-    if version is not None:
-        if not any(kind_at(place / name) == "file" for name in source.MODEL_FILES):
-            raise _damaged(version, f"none of {', '.join(source.MODEL_FILES)} is a file there")
-        return
     if not place.exists():
         raise SourceError(f"{argument} does not exist", kind="source-missing", expected="a SavedModel directory")
     if not place.is_dir() or not any((place / name).is_file() for name in source.MODEL_FILES):
@@ -106,10 +97,17 @@ def require_model(place: Path, argument: str, version: Version | None = None) ->
 def read(inspector: Inspector, place: Path, version: Version | None) -> Report:
     """Read a model in the child process.
 
+    Args:
+        inspector: The child process.
+        place: Where it is.
+        version: Which version it is, if it is one: that is read by no link.
+
     Raises:
         SourceError: It is none.
         IntegrityError: It is a version, which was one when it was taken in.
     """
+    if version is not None and not any(kind_at(place / name) == "file" for name in source.MODEL_FILES):
+        raise _damaged(version, f"none of {', '.join(source.MODEL_FILES)} is a file there")
     try:
         return inspector.read(place)
     except SourceError as error:

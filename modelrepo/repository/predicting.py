@@ -37,7 +37,6 @@ def predict(layout: Layout, ref: Ref, data: bytes, signature: str | None, limits
         manifest = reading.take(layout).manifest(lease.version)
         memory = limits.memory if limits.memory is not None else default_memory(manifest.size)
         with Inspector(memory=memory, seconds=limits.seconds) as inspector:
-            inspecting.require_model(lease.path, str(lease.version), lease.version)
             report = inspecting.read(inspector, lease.path, lease.version)
             trial = Trial(inputs=data, signature=signature)
             loaded = admitting.load(inspector, lease.path, report, limits.allow.union(manifest.allowed_ops), trial)
