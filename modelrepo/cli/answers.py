@@ -10,13 +10,14 @@ import json
 import os
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 from modelrepo.errors import ModelRepoError, UnconfirmedError
 
 if TYPE_CHECKING:  # it brings pydantic, which `--version` needs nothing of
+    from modelrepo.core.documents import Document
     from modelrepo.core.values import Value
 
 _USUAL_COLUMNS = 80
@@ -28,7 +29,7 @@ class Answer:
 
     Attributes:
         result: The value, or values.
-        text: The same for people, ready to print; may be empty.
+        text: The same for people, ready to print, or what lays it out where somebody wants to see it; may be empty.
         brief: What `-q` prints instead, a line each.
         notes: What goes to standard error.
         error: What makes the command fail although it has an answer.
@@ -36,13 +37,18 @@ class Answer:
         path: A path that is the whole answer: a pipe gets its very bytes.
     """
 
-    result: Value | Sequence[Value]
-    text: str
+    result: Value | Document | Sequence[Value]
+    text: str | Callable[[], str]
     brief: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     error: ModelRepoError | None = None
     code: int | None = None
     path: str | None = None
+
+    @property
+    def page(self) -> str:
+        """The text."""
+        return self.text if isinstance(self.text, str) else self.text()
 
 
 @dataclass(frozen=True)
@@ -154,7 +160,7 @@ def _columns() -> int:
         return _USUAL_COLUMNS
 
 
-def document(result: Value | Sequence[Value] | None, error: ModelRepoError | None, code: int) -> str:
+def document(result: Value | Document | Sequence[Value] | None, error: ModelRepoError | None, code: int) -> str:
     """The one JSON document of a command."""
     return _written(_plain(result) if error is None else _failed(result, error, code))
 
@@ -175,10 +181,14 @@ def documents(parts: Iterable[tuple[str, Answer, int]]) -> str:
 
 
 def _written(body: Any) -> str:  # noqa: ANN401 - JSON
+    """Written for people too: one thing over several lines, of many things one a line, which is fast as well."""
+    if isinstance(body, list) and body:
+        lines = (json.dumps(each, ensure_ascii=True, allow_nan=False) for each in body)
+        return "[\n  " + ",\n  ".join(lines) + "\n]"
     return json.dumps(body, indent=2, ensure_ascii=True, allow_nan=False)
 
 
-def _failed(result: Value | Sequence[Value] | None, error: ModelRepoError, code: int) -> dict[str, Any]:
+def _failed(result: Value | Document | Sequence[Value] | None, error: ModelRepoError, code: int) -> dict[str, Any]:
     plain = _plain(result)
     body: dict[str, Any] = plain if isinstance(plain, dict) else {}
     if isinstance(error, UnconfirmedError):
@@ -195,14 +205,10 @@ def _failed(result: Value | Sequence[Value] | None, error: ModelRepoError, code:
     return body
 
 
-def _plain(result: Value | Sequence[Value] | None) -> Any:  # noqa: ANN401 - JSON
-    if result is None:
-        return {}
-    from modelrepo.core.values import Value
+def _plain(result: Value | Document | Sequence[Value] | None) -> Any:  # noqa: ANN401 - JSON
+    from modelrepo.core.values import as_json
 
-    if isinstance(result, Value):
-        return result.model_dump(mode="json", by_alias=True)
-    return [value.model_dump(mode="json", by_alias=True) for value in result]
+    return {} if result is None else as_json(result)
 
 
 def complaint(error: ModelRepoError) -> str:

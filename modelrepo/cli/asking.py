@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -34,7 +35,7 @@ def list_versions(
 ) -> Answer:
     """List the versions, highest number first."""
     result = run.repository().list(limit=limit, labels=pairs(label or [], "--label", str), removed=removed)
-    return Answer(result, render.versions(result), tuple(str(row.version) for row in result))
+    return Answer(result, partial(render.versions, result), tuple(str(row.version) for row in result))
 
 
 @command("show")
@@ -134,7 +135,7 @@ def predict(
         load_timeout=parse_duration(load_timeout),
         load_memory=None if load_memory is None else parse_size(load_memory),
     )
-    text = json.dumps(result.model_dump(mode="json"), ensure_ascii=True, allow_nan=False)
+    text = json.dumps(result.as_json(), ensure_ascii=True, allow_nan=False)
     return Answer(result, text, (str(result.version),))
 
 
@@ -162,7 +163,7 @@ def history(
         then = run.repository().history_at(parse_time(at))
         return Answer(then, render.history_at(then), tuple(map(str, then.channels.values())))
     result = run.repository().history(channel=channel, limit=limit)
-    return Answer(result, render.history(result), tuple(str(entry.to or entry.version) for entry in result))
+    return Answer(result, partial(render.history, result), tuple(str(entry.to or entry.version) for entry in result))
 
 
 @command("status")

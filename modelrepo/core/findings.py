@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Literal
 
-from modelrepo.core.values import Value
+from modelrepo.core.documents import Document
 
 
-class Finding(Value):
+class Finding(Document):
     """One thing that a model could do to the host that runs it, or that hides what it does.
 
     Attributes:

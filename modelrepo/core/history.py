@@ -330,6 +330,6 @@ def settle(state: State, evidence: Evidence) -> State:
         return state
     intent = state.open
     if judge(intent, evidence) == "done":
-        closing = intent.model_copy(update={"phase": "done", "intent": intent.seq})
+        closing = intent.replaced(phase="done", intent=intent.seq)
         return fold([closing], state)
     return replace(state, open=None)

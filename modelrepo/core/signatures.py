@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
-
-from pydantic import Field
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from modelrepo.core.values import Value
 
 Shape = list[int | None] | None
 
 
-class Tensor(Value):
+@dataclass(frozen=True, kw_only=True)
+class Tensor:
     """One input or output of a signature.
 
     Attributes:
@@ -28,9 +28,11 @@ class Tensor(Value):
     shape: Shape
     optional: bool = False
     encoding: Literal["dense", "sparse", "composite"] = "dense"
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
 
-class Signature(Value):
+@dataclass(frozen=True, kw_only=True)
+class Signature:
     """One named way to call a model.
 
     Attributes:
@@ -42,9 +44,10 @@ class Signature(Value):
     method_name: str
     inputs: dict[str, Tensor]
     outputs: dict[str, Tensor]
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
 
-class Change(Value):
+class Change(Value, renamed={"before": "from", "after": "to"}):
     """One difference between two contracts.
 
     Attributes:
@@ -59,8 +62,8 @@ class Change(Value):
     signature: str
     kind: str
     key: str | None
-    before: str | None = Field(serialization_alias="from")
-    after: str | None = Field(serialization_alias="to")
+    before: str | None
+    after: str | None
     text: str
 
 

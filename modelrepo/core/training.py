@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from modelrepo.core.documents import Document
 from modelrepo.core.units import format_size
-from modelrepo.core.values import Value
 
 
-class Training(Value):
+class Training(Document):
     """What only training needs of a model.
 
     Attributes:

@@ -48,8 +48,10 @@ def read_file(path: Path, limit: int) -> bytes:
     Raises:
         OSError: As `open_regular`; `EFBIG` where it has more than `limit` bytes.
     """
-    with os.fdopen(open_regular(path), "rb") as file:
-        data = file.read(limit + 1)
+    with os.fdopen(open_regular(path), "rb", buffering=0) as file:
+        data = file.read(min(os.fstat(file.fileno()).st_size, limit) + 1)  # no buffer for the whole limit
+        while len(data) <= limit and (more := file.read(limit + 1 - len(data))):  # it grows, or a signal came
+            data += more
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))
     return data

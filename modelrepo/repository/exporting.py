@@ -59,7 +59,7 @@ def export(layout: Layout, ref: Ref, path: Path, progress: Progress | None = Non
         staging.require_room(place.parent, listing)
         result = ExportResult(version=lease.version, path=str(place), files=len(manifest.files), size=manifest.size)
         with _beside(place) as copy, _golden(snapshot, manifest, place, copy) as (requests, warnings):
-            result = result.model_copy(update={"golden": requests, "warnings": warnings})
+            result = result.replaced(golden=requests, warnings=warnings)
             files = copying.copy(listing, copy, None, seen=Counter(manifest.size, progress).add)
             _compare(lease.version, manifest, files)
             durable.write_new(copy / MANIFEST, raw, None)

@@ -256,7 +256,7 @@ def _push_again(writer: Writer, version: Version, staged: _Staged, options: Opti
     now: dict[str, object] = {} if checked.loaded is None else {"load": "passed"}
     if checked.report is not None:  # what is known now, not what was known then
         now |= {"findings": checked.report.findings, "scanned_by": checked.report.scanned_by}
-    return result.model_copy(update={**now, "allowed_ops": checked.allowed})
+    return result.replaced(**now, allowed_ops=checked.allowed)
 
 
 def _rename(writer: Writer, staged: _Staged, manifest: Manifest, raw: bytes, warnings: list[str]) -> PushResult:
@@ -326,9 +326,9 @@ def _promoted(layout: Layout, result: PushResult, request: moving.Request, timeo
             move = moving.promote(layout, NumberRef(result.version), request, dry_run=False, timeout=timeout)
     except ModelRepoError as error:
         moved = error.partial if isinstance(error, UnconfirmedError) else None
-        error.partial = result.model_copy(update={"promoted": moved})
+        error.partial = result.replaced(promoted=moved)
         error.message = (
             f"{result.version} is stored, but not promoted: {error.message}" if moved is None else error.message
         )
         raise
-    return result.model_copy(update={"promoted": move, "warnings": (*result.warnings, *move.warnings)})
+    return result.replaced(promoted=move, warnings=(*result.warnings, *move.warnings))

@@ -34,6 +34,12 @@ from modelrepo.repository import snapshot as reading
 
 LOCK_SECONDS = 30.0
 
+#: What a record that closes an intent says again.
+_CLOSING = (
+    *("channel", "origin", "to", "version", "token", "digest", "manifest_digest", "size", "files"),
+    *("steps", "breaking", "allowed_ops", "reason"),
+)
+
 
 class Writer:
     """A writer that holds the lock and has recovered.
@@ -140,10 +146,7 @@ class Writer:
 
     def close(self, intent: Record, phase: Phase, *, recovered: bool | None = None) -> None:
         """Record an intent's outcome."""
-        kept = intent.model_dump(
-            include={"channel", "origin", "to", "version", "token", "digest", "manifest_digest", "size", "files"}
-            | {"steps", "breaking", "allowed_ops", "reason"}
-        )
+        kept = {name: getattr(intent, name) for name in _CLOSING}
         if recovered:
             kept |= {"actor": intent.actor, "recorded_by": machine.actor()}
         self.record(phase, intent.action or "external", intent=intent.seq, recovered=recovered, **kept)

@@ -13,6 +13,7 @@ import pytest
 
 from modelrepo import Repository, Version
 from modelrepo.core.layout import Layout
+from modelrepo.core.values import as_json
 from modelrepo.errors import IntegrityError, NotFoundError, RequestError, SourceError
 
 
@@ -258,7 +259,7 @@ def test_names_that_are_no_utf8_in_the_root_are_noted_and_stop_no_reader(filled:
     status = filled.status()
     assert [problem.note for problem in status.problems] == [True, True]
     assert filled.verify().ok
-    assert json.dumps(status.model_dump(mode="json"))
+    assert json.dumps(status.as_json())
 
 
 def test_results_round_trip_as_json(filled: Repository) -> None:
@@ -267,5 +268,4 @@ def test_results_round_trip_as_json(filled: Repository) -> None:
     filled.promote("v1")
     results: list[Any] = [filled.status(), filled.show("v1"), filled.verify(), *filled.history(), *filled.list()]
     for result in results:
-        text = result.model_dump_json(by_alias=True)
-        assert json.loads(text) == result.model_dump(mode="json", by_alias=True)
+        assert json.loads(json.dumps(as_json(result))) == as_json(result)
