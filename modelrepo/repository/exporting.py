@@ -12,10 +12,10 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelrepo.core.contents import FileEntry
 from modelrepo.core.layout import MANIFEST, Layout
-from modelrepo.core.manifest import Manifest
 from modelrepo.core.refs import Ref, Version
 from modelrepo.errors import (
     IntegrityError,
@@ -32,6 +32,9 @@ from modelrepo.repository.progress import Counter, Progress
 from modelrepo.repository.results import ExportResult
 from modelrepo.repository.snapshot import Snapshot
 from modelrepo.repository.writing import token
+
+if TYPE_CHECKING:
+    from modelrepo.core.manifest import Manifest
 
 _NAMED = 5
 _PREFIX = "modelrepo-export"

@@ -11,13 +11,13 @@ import contextlib
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelrepo import __version__
 from modelrepo.core import modes
 from modelrepo.core.annotations import About, Annotation
 from modelrepo.core.contents import FileEntry, content_digest
 from modelrepo.core.layout import MANIFEST, Layout
-from modelrepo.core.manifest import Manifest, Origin
 from modelrepo.core.refs import NumberRef, Version
 from modelrepo.errors import IntegrityError, ModelRepoError, UnconfirmedError, from_os, told
 from modelrepo.fs import copying, durable, machine, source
@@ -40,6 +40,9 @@ from modelrepo.repository.results import PushResult
 from modelrepo.repository.writing import Writer, check_file_system, lock_seconds, writing
 from modelrepo.savedmodel.runner import Inspector, default_memory
 from modelrepo.savedmodel.trial import Trial
+
+if TYPE_CHECKING:
+    from modelrepo.core.manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -196,6 +199,8 @@ def _same(snapshot: reading.Snapshot, digest: str) -> set[Version]:
 def _write_manifest(
     staged: _Staged, place: Path, options: Options, digest: str, version: Version
 ) -> tuple[Manifest, bytes]:
+    from modelrepo.core.manifest import Manifest, Origin
+
     actor = machine.actor()
     report, loaded = staged.checked.report, staged.checked.loaded
     export = staged.export
