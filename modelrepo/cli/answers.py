@@ -11,20 +11,18 @@ import os
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
+from modelrepo.core.values import Value, as_json
 from modelrepo.errors import ModelRepoError, UnconfirmedError
 
-if TYPE_CHECKING:  # it brings pydantic, which `--version` needs nothing of
+if TYPE_CHECKING:  # it brings pydantic
     from modelrepo.core.documents import Document
-    from modelrepo.core.values import Value
 
 _USUAL_COLUMNS = 80
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Value):
     """One command's answer.
 
     Attributes:
@@ -51,8 +49,7 @@ class Answer:
         return self.text if isinstance(self.text, str) else self.text()
 
 
-@dataclass(frozen=True)
-class Answers:
+class Answers(Value):
     """The answers of one command for several repositories, each given when it is asked for.
 
     Attributes:
@@ -62,8 +59,7 @@ class Answers:
     parts: Iterator[tuple[str, Answer]]
 
 
-@dataclass(frozen=True)
-class Style:
+class Style(Value):
     """How the user wants answers."""
 
     json: bool = False
@@ -206,8 +202,6 @@ def _failed(result: Value | Document | Sequence[Value] | None, error: ModelRepoE
 
 
 def _plain(result: Value | Document | Sequence[Value] | None) -> Any:  # noqa: ANN401 - JSON
-    from modelrepo.core.values import as_json
-
     return {} if result is None else as_json(result)
 
 

@@ -38,7 +38,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _LONGEST_UPTIME = 1e12
 
 
-class Record(Value, renamed={"origin": "from"}):
+class Record(Value, renamed={"origin": "from"}, kw_only=True):
     """One line. Fields that do not apply are None, and are left out on the disk.
 
     Attributes:
@@ -202,8 +202,7 @@ class Line:
         return self.start + len(self.raw)
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
+class Damage(Value):
     """What is wrong with a journal beyond its unfinished end.
 
     Attributes:
@@ -215,8 +214,7 @@ class Damage:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(Value):
     """A journal, as far as it can be read.
 
     Attributes:

@@ -7,7 +7,6 @@ is read by `documents`, with pydantic, which a quick command has no time to impo
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
 from collections.abc import Mapping
@@ -25,9 +24,9 @@ TEXT_LIMIT = 4096
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f]")
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True)
+@dataclass_transform(frozen_default=True)
 class Value:
-    """A frozen value, made of keywords. Two of one class with equal fields are equal.
+    """A frozen value. Two of one class with equal fields are equal.
 
     The annotations of a class are its fields, as for a dataclass; unlike one, it costs the start of a command nothing
     to speak of: nothing is compiled for it.
@@ -43,18 +42,23 @@ class Value:
     _defaults: ClassVar[Mapping[str, Any]] = {}
     _required: ClassVar[frozenset[str]] = frozenset()
 
-    def __init_subclass__(cls, renamed: Mapping[str, str] | None = None) -> None:
+    def __init_subclass__(cls, renamed: Mapping[str, str] | None = None, *, kw_only: bool = False) -> None:
         """Note the fields.
 
         Args:
             renamed: What fields are called in JSON, where that is not their name.
+            kw_only: For the type checker: a field without a default may stand behind one that has it.
         """
+        del kw_only
         cls._renamed = renamed or cls._renamed
-        own = [name for name in inspect.get_annotations(cls) if not name.startswith("_")]
+        own = [name for name in cls.__annotations__ if not name.startswith("_")]
         cls._defaults = {**cls._defaults, **{name: cls.__dict__.get(name) for name in own}}
         cls._required = cls._required.union(own).difference(cls.__dict__)
+        setattr(cls, "__match_args__", tuple(cls._defaults))  # noqa: B010 - mypy says that it has none
 
-    def __init__(self, **fields: Any) -> None:  # noqa: ANN401 - the fields of the class
+    def __init__(self, *given: Any, **fields: Any) -> None:  # noqa: ANN401 - the fields of the class
+        if given:
+            fields = {**dict(zip(self._defaults, given, strict=False)), **fields}
         values = {**self._defaults, **fields}
         if len(values) != len(self._defaults) or not self._required <= fields.keys():
             unknown, missing = fields.keys() - self._defaults.keys(), self._required - fields.keys()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from modelrepo.core.outline import Outline
 from modelrepo.core.refs import LATEST, NumberRef, Ref, Version
 from modelrepo.core.signatures import Change, compare
+from modelrepo.core.values import Value
 from modelrepo.core.versions import Stack
 from modelrepo.errors import IntegrityError, NotFoundError, RefusedError
 from modelrepo.fs.look import walk
@@ -19,8 +18,7 @@ _TOLD = 50
 _TEXT = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Value):
     """What a caller wants of a move.
 
     Attributes:
@@ -36,8 +34,7 @@ class Request:
     automatic: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Value):
     """A move that was decided."""
 
     channel: str

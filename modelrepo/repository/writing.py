@@ -12,7 +12,6 @@ import os
 import secrets
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -81,8 +80,8 @@ class Writer:
         """The journal as this writer leaves it; None where nobody knows how it ends."""
         if not self._journal.is_whole:
             return None
-        parsed = replace(self._known.parsed, lines=self._journal.lines, torn=0)
-        parsed = replace(parsed, end=parsed.lines[-1].end)
+        parsed = self._known.parsed.replaced(lines=self._journal.lines, torn=0)
+        parsed = parsed.replaced(end=parsed.lines[-1].end)
         return Known(parsed, self._state, self._journal.stamp or self._known.stamp, self._crc)
 
     def index(self) -> None:
