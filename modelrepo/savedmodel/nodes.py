@@ -40,7 +40,7 @@ def functions_of(attributes: Any, depth: int = 0) -> Iterator[str]:
             yield from functions_of(function.attr, depth + 1)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Body:
     """A graph's nodes, or a function's.
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
+
+from modelrepo.savedmodel import wire
 
 #: Fewer nodes are not worth it.
 _MANY = 100_000
@@ -25,45 +27,63 @@ _IN_FUNCTION = (*_IN_GRAPH, _LIBRARY, _FUNCTION)
 _BITS = 32
 _LOW = (1 << _BITS) - 1
 
-_Inside = Mapping[int, Callable[[int, int], "list[bytes | memoryview]"]]
+_Part = bytes | memoryview
+
+
+class _Spans:
+    """Where nodes stand in a file's bytes.
+
+    Args:
+        data: The bytes.
+        kind: TensorFlow's message type NodeDef.
+    """
+
+    def __init__(self, data: bytes, kind: Any) -> None:
+        self.data = data
+        self.kind = kind
+        self.starts = array("I")
+        self.ends = array("I")
+
+    def add(self, start: int, end: int) -> None:
+        """One more."""
+        self.starts.append(start)
+        self.ends.append(end)
 
 
 class Pieces(Sequence[Any]):
     """The nodes of a graph or a function, in order; what is asked for is parsed anew each time.
 
     Args:
-        data: The file's bytes.
-        kind: TensorFlow's message type NodeDef.
+        spans: Where these and others stand.
+        first: The first of these.
+        end: The one behind the last.
     """
 
-    __slots__ = ("_data", "_ends", "_kind", "_starts")
+    __slots__ = ("_end", "_first", "_spans")
 
-    def __init__(self, data: bytes, kind: Any) -> None:
-        self._data = data
-        self._kind = kind
-        self._starts = array("I")
-        self._ends = array("I")
-
-    def add(self, start: int, end: int) -> None:
-        """One more node, by where it stands."""
-        self._starts.append(start)
-        self._ends.append(end)
+    def __init__(self, spans: _Spans, first: int, end: int) -> None:
+        self._spans = spans
+        self._first = first
+        self._end = end
 
     def __len__(self) -> int:
-        return len(self._starts)
+        return self._end - self._first
 
     @overload
     def __getitem__(self, index: int) -> Any: ...
     @overload
     def __getitem__(self, index: slice) -> list[Any]: ...
     def __getitem__(self, index: int | slice) -> Any:
+        places = range(self._first, self._end)
         if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
-        return self._kind.FromString(self._data[self._starts[index] : self._ends[index]])
+            return [self[place - self._first] for place in places[index]]
+        spans, place = self._spans, places[index]
+        return spans.kind.FromString(spans.data[spans.starts[place] : spans.ends[place]])
 
     def __iter__(self) -> Iterator[Any]:
-        data, parsed = self._data, self._kind.FromString
-        for start, end in zip(self._starts, self._ends, strict=True):
+        spans, mine = self._spans, slice(self._first, self._end)
+        data, parsed = spans.data, spans.kind.FromString
+        for start, end in zip(spans.starts[mine], spans.ends[mine], strict=True):
             yield parsed(data[start:end])
 
 
@@ -120,8 +140,25 @@ class Joined:
         return getattr(self._message, name)
 
 
-class _UnusualError(Exception):
-    """Bytes that are no message, or one as nobody writes it."""
+class _Functions:
+    """Functions, each joined with its nodes.
+
+    Args:
+        heads: What they are without.
+        spans: Where the nodes stand, one function's behind another's.
+        counts: How many there are with those of each function.
+    """
+
+    def __init__(self, heads: Sequence[Any], spans: _Spans, counts: Sequence[int]) -> None:
+        self._heads = heads
+        self._spans = spans
+        self._counts = counts
+
+    def __iter__(self) -> Iterator[Joined]:
+        first = 0
+        for head, end in zip(self._heads, self._counts, strict=True):
+            yield Joined(head, node_def=Pieces(self._spans, first, end))
+            first = end
 
 
 def parse(data: bytes, kind: Any) -> Any:
@@ -137,7 +174,7 @@ def parse(data: bytes, kind: Any) -> Any:
     found = _Found(data, kind)
     try:
         rest = found.model()
-        if len(found) < _MANY:
+        if sum(len(graph.own.starts) + len(graph.inner.starts) for graph in found.graphs) < _MANY:
             return None
         found.try_nodes()
         model = kind.FromString(b"".join(rest))
@@ -145,23 +182,36 @@ def parse(data: bytes, kind: Any) -> Any:
         raise
     except Exception:  # noqa: BLE001 - protobuf's DecodeError, or an end in the midst of a field
         return None
-    return Joined(model, meta_graphs=list(map(_joined, model.meta_graphs, found.nodes, found.functions)))
+    return Joined(model, meta_graphs=list(map(_joined, model.meta_graphs, found.graphs)))
 
 
-def _joined(meta: Any, nodes: Pieces, functions: list[Pieces]) -> Joined:
-    """A meta graph and what was cut out of it."""
+class _Graph(NamedTuple):
+    """What is cut out of a meta graph.
+
+    Attributes:
+        own: The nodes of the graph itself.
+        inner: Those of its functions.
+        counts: How many these are with those of each function.
+    """
+
+    own: _Spans
+    inner: _Spans
+    counts: array[int]
+
+
+def _joined(meta: Any, cut: _Graph) -> Joined:
+    """A meta graph with what was cut out of it."""
     library = meta.graph_def.library
-    joined = [Joined(head, node_def=body) for head, body in zip(library.function, functions, strict=True)]
-    graph = Joined(meta.graph_def, node=nodes, library=Joined(library, function=joined))
-    return Joined(meta, graph_def=graph)
+    functions = _Functions(library.function, cut.inner, cut.counts)
+    nodes = Pieces(cut.own, 0, len(cut.own.starts))
+    return Joined(meta, graph_def=Joined(meta.graph_def, node=nodes, library=Joined(library, function=functions)))
 
 
 class _Found:
     """What is cut out of a SavedModel's bytes.
 
     Attributes:
-        nodes: For each meta graph those of the graph itself.
-        functions: For each meta graph those of each function.
+        graphs: Of each meta graph.
     """
 
     def __init__(self, data: bytes, kind: Any) -> None:
@@ -169,42 +219,39 @@ class _Found:
         self._view = memoryview(data)
         self._kind = kind
         self._node = type(kind().meta_graphs.add().graph_def.node.add())
-        self._tries: list[tuple[tuple[int, ...], int, int]] = []
-        self.nodes: list[Pieces] = []
-        self.functions: list[list[Pieces]] = []
+        self._tries: dict[tuple[int, ...], _Spans] = {path: _Spans(data, kind) for path in (_IN_GRAPH, _IN_FUNCTION)}
+        self.graphs: list[_Graph] = []
 
-    def __len__(self) -> int:
-        return sum(map(len, self.nodes)) + sum(len(body) for bodies in self.functions for body in bodies)
-
-    def model(self) -> list[bytes | memoryview]:
-        """Look through all of it; what is left, piece by piece."""
+    def model(self) -> list[_Part]:
+        """Look through all of it; what is left, part by part."""
         return self._left(0, len(self._data), {_META_GRAPHS: self._meta})
 
-    def _meta(self, at: int, end: int) -> list[bytes | memoryview]:
-        self.nodes.append(Pieces(self._data, self._node))
-        self.functions.append([])
+    def _meta(self, at: int, end: int) -> list[_Part]:
+        own, inner = _Spans(self._data, self._node), _Spans(self._data, self._node)
+        self.graphs.append(_Graph(own, inner, array("I")))
         return self._left(at, end, {_GRAPH_DEF: self._graph})
 
-    def _graph(self, at: int, end: int) -> list[bytes | memoryview]:
-        return self._left(at, end, {_LIBRARY: self._library}, _NODE, self.nodes[-1], _IN_GRAPH)
+    def _graph(self, at: int, end: int) -> list[_Part]:
+        return self._left(at, end, {_LIBRARY: self._library}, _NODE, self.graphs[-1].own, _IN_GRAPH)
 
-    def _library(self, at: int, end: int) -> list[bytes | memoryview]:
+    def _library(self, at: int, end: int) -> list[_Part]:
         return self._left(at, end, {_FUNCTION: self._function})
 
-    def _function(self, at: int, end: int) -> list[bytes | memoryview]:
-        body = Pieces(self._data, self._node)
-        self.functions[-1].append(body)
-        return self._left(at, end, {}, _NODE_DEF, body, _IN_FUNCTION)
+    def _function(self, at: int, end: int) -> list[_Part]:
+        _, inner, counts = self.graphs[-1]
+        left = self._left(at, end, {}, _NODE_DEF, inner, _IN_FUNCTION)
+        counts.append(len(inner.starts))
+        return left
 
     def _left(
         self,
         at: int,
         end: int,
-        inside: _Inside,
+        inside: Mapping[int, Callable[[int, int], list[_Part]]],
         cut: int | None = None,
-        into: Pieces | None = None,
+        into: _Spans | None = None,
         path: tuple[int, ...] = (),
-    ) -> list[bytes | memoryview]:
+    ) -> list[_Part]:
         """What is left of a message: all but its nodes.
 
         Args:
@@ -215,13 +262,13 @@ class _Found:
             into: Where these are kept.
             path: The fields that lead to the message.
         """
-        left: list[bytes | memoryview] = []
+        left: list[_Part] = []
         done = tried = last = at
-        for number, begin, content, stop in _fields(self._data, at, end):
+        for number, begin, content, stop in wire.fields(self._data, at, end):
             if into is not None and number == cut:
                 into.add(content, stop)
                 if begin > last or stop - tried > _TRIED:
-                    self._tries.append((path, tried, last))
+                    self._tries[path].add(tried, last)
                     tried = begin
                 last = stop
                 inner = None
@@ -232,88 +279,21 @@ class _Found:
             if begin > done:
                 left.append(self._view[done:begin])
             if inner is not None:
-                left += [_head(number, sum(map(len, inner))), *inner]
+                left += [wire.head(number, sum(map(len, inner))), *inner]
             done = stop
         if into is not None:
-            self._tries.append((path, tried, last))
+            self._tries[path].add(tried, last)
         if end > done:
             left.append(self._view[done:end])
         return left
 
     def try_nodes(self) -> None:
         """Parse each node once, as deep as it stands."""
-        for path, begin, end in self._tries:
-            wire: list[bytes | memoryview] = [self._view[begin:end]]
-            size = end - begin
-            for number in reversed(path):
-                wire.insert(0, _head(number, size))
-                size += len(wire[0])
-            self._kind.FromString(b"".join(wire))
-
-
-def _head(number: int, size: int) -> bytes:
-    """What stands before a field with content."""
-    head = bytearray([number << 3 | 2])
-    while size > 127:
-        head.append(size & 127 | 128)
-        size >>= 7
-    head.append(size)
-    return bytes(head)
-
-
-def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """A message's fields with content, each with its number, and where it, its content and its end are.
-
-    Raises:
-        _UnusualError: It ends elsewhere, or holds what nobody writes.
-        IndexError: The bytes end before.
-    """
-    while at < end:
-        begin = at
-        tag = data[at]
-        at += 1
-        if tag > 127:
-            tag, at = _short(data, begin)
-        match tag & 7:
-            case 2:
-                size = data[at]
-                at += 1
-                if size > 127:
-                    size, at = _short(data, at - 1)
-                stop = at + size
-                if stop > end:
-                    raise _UnusualError
-                yield tag >> 3, begin, at, stop
-                at = stop
-            case 0:
-                _, at = _varint(data, at)
-            case 1:
-                at += 8
-            case 5:
-                at += 4
-            case _:  # groups
-                raise _UnusualError
-    if at != end:
-        raise _UnusualError
-
-
-def _short(data: bytes, at: int) -> tuple[int, int]:
-    """A number of 32 bits in as few bytes as it needs, and where it ends."""
-    number, end = _varint(data, at)
-    if number > _LOW or not data[end - 1]:
-        raise _UnusualError
-    return number, end
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number, and where it ends."""
-    number = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        number |= (byte & 127) << shift
-        if byte < 128:
-            return number, at
-        shift += 7
-        if shift > 63:
-            raise _UnusualError
+        for path, spans in self._tries.items():
+            for begin, end in zip(spans.starts, spans.ends, strict=True):
+                parts: list[_Part] = [self._view[begin:end]]
+                size = end - begin
+                for number in reversed(path):
+                    parts.insert(0, wire.head(number, size))
+                    size += len(parts[0])
+                self._kind.FromString(b"".join(parts))

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modelrepo.savedmodel import parsing, pieces, worker
+from modelrepo.savedmodel import parsing, pieces, wire, worker
 from modelrepo.savedmodel.runner import Inspector, default_memory
 
 from . import mutations
@@ -57,7 +57,7 @@ def agree(data: bytes) -> Any:
 
 def field(number: int, content: bytes) -> bytes:
     """A field with content."""
-    return pieces._head(number, len(content)) + content
+    return wire.head(number, len(content)) + content
 
 
 def model(*graphs: bytes) -> bytes:
