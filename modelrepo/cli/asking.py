@@ -207,12 +207,16 @@ def serving_configuration(
     base_path: Annotated[
         str | None, typer.Option("--base-path", metavar="DIR", help="Where the server sees ROOT, or all ROOTs.")
     ] = None,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option("--leave-out", metavar="C", help="No entry for this channel.", autocompletion=completion.channels),
+    ] = None,
 ) -> Answer:
     """Print TensorFlow Serving's configuration for the channels."""
     from modelrepo.repository.many import serving_config
 
     repositories = [Repository(root) for root in roots or [run.root]]
-    result, failed = serving_config(repositories, name=name, base_path=base_path)
+    result, failed = serving_config(repositories, name=name, base_path=base_path, leave_out=leave_out or ())
     notes = tuple(f"{root} has no channel to serve yet: promote a version first" for root in result.without)
     error = min(failed, key=lambda error: exits.rank(exits.code_of(error)), default=None)
     if error is not None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelrepo.core import outline
 from modelrepo.core.contents import MAX_MANIFEST_BYTES
 from modelrepo.core.layout import Layout
 from modelrepo.core.outline import Outline
-from modelrepo.core.refs import NumberRef, Ref, Version
+from modelrepo.core.refs import NumberRef, Ref, Version, parse_channel
 from modelrepo.core.serving import model_name, server_config
 from modelrepo.errors import IntegrityError, ModelRepoError, NotFoundError, RequestError, told
 from modelrepo.fs.look import NO_FILE, read_file, room
@@ -192,8 +192,21 @@ def _damaged(snapshot: Snapshot) -> Iterator[Problem]:
                 yield Problem(kind="version-damaged", path=str(version), detail=told(error, "look at it"))
 
 
+def check_channels(snapshots: Sequence[Snapshot], channels: Collection[str]) -> None:
+    """Refuse channels that none of the repositories has.
+
+    Raises:
+        NotFoundError: There is such a one.
+    """
+    there = {channel for snapshot in snapshots for channel in snapshot.channels}
+    for channel in map(parse_channel, channels):
+        if channel not in there:
+            known = ", ".join(sorted(there)) or "none"
+            raise NotFoundError(f"there is no channel {channel}", kind="channel-missing", got=f"channels: {known}")
+
+
 def serving_config(
-    snapshots: Sequence[Snapshot], name: str | None, base_path: str | None, *, many: bool
+    snapshots: Sequence[Snapshot], name: str | None, base_path: str | None, leave_out: Collection[str], *, many: bool
 ) -> ServingConfig:
     """One ModelServerConfig for the channels of one or more repositories that have a view.
 
@@ -201,12 +214,14 @@ def serving_config(
         snapshots: The repositories, as they were seen.
         name: The model's name, for a single repository; its root's name otherwise.
         base_path: Where the server sees the root; with several repositories, the directory that holds them all.
+        leave_out: Channels without an entry, in whichever of the repositories they are.
         many: Whether several were asked for.
     """
     if name is not None and many:
         raise RequestError("--name is for one repository", kind="name-ambiguous", got="several repositories")
     models: dict[str, str] = {}
     without: list[str] = []
+    left_out: list[str] = []
     for snapshot in snapshots:
         layout = snapshot.layout
         model = name if name is not None else layout.root.name
@@ -215,15 +230,16 @@ def serving_config(
         base = base_path.rstrip("/") if base_path is not None else str(layout.root)
         if base_path is not None and many:
             base = f"{base}/{layout.root.name}"
-        before = len(models)
-        for channel in snapshot.channels:
-            view = snapshot.views.get(channel)
-            if view is None or not view.versions:
-                continue
-            served = model_name(model, channel)
-            if served in models:
-                raise RequestError(f"two channels would be served as {served}", kind="name-ambiguous", got=served)
-            models[served] = f"{base}/{layout.serving.name}/{channel}"
-        if len(models) == before:
+        views = snapshot.views
+        served = [channel for channel in snapshot.channels if channel in views and views[channel].versions]
+        left_out += [model_name(model, channel) for channel in served if channel in leave_out]
+        for channel in served:
+            full = model_name(model, channel)
+            if full in models:
+                raise RequestError(f"two channels would be served as {full}", kind="name-ambiguous", got=full)
+            if channel not in leave_out:
+                models[full] = f"{base}/{layout.serving.name}/{channel}"
+        if not served:
             without.append(str(layout.root))
-    return ServingConfig(config=server_config(models.items()), models=models, without=tuple(without))
+    config = server_config(models.items())
+    return ServingConfig(config=config, models=models, without=tuple(without), left_out=tuple(left_out))

@@ -192,6 +192,19 @@ def test_the_serving_config_names_each_channel_with_a_view(filled: Repository) -
     }
 
 
+def test_the_serving_config_leaves_out_a_channel_that_is_about_to_go(filled: Repository) -> None:
+    filled.promote("v1")
+    filled.promote("v2", channel="canary")
+    with pytest.raises(NotFoundError, match="there is no channel blue"):
+        filled.serving_config(leave_out=["canary", "blue"])
+    with pytest.raises(RequestError):
+        filled.serving_config(leave_out=["v2"])
+    answer = filled.serving_config(leave_out=["canary"])
+    assert (set(answer.models), answer.left_out, answer.without) == ({"ranker"}, ("ranker_canary",), ())
+    filled.channel_remove("canary")
+    assert filled.serving_config().config == answer.config
+
+
 def test_the_serving_config_is_a_model_server_config(filled: Repository) -> None:
     """Read back with the real protocol buffer, in a process of its own: it needs TensorFlow."""
     import subprocess

@@ -142,8 +142,10 @@ class ServingConfig(Value):
         config: The text.
         models: Each model's name and base path.
         without: The repositories that have no channel to serve yet.
+        left_out: The names of the models that were left out.
     """
 
     config: str
     models: dict[str, str]
     without: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
