@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -39,7 +40,8 @@ class Pin(Value):
     time: datetime
 
 
-class State(Value):
+@dataclass(frozen=True, slots=True)
+class State:
     """The journal's sum.
 
     Attributes:
@@ -58,13 +60,13 @@ class State(Value):
 
     highest: int = 0
     size: int = 0
-    stored: Facts[Stored] = Facts()
-    removed: Facts[datetime] = Facts()
-    pins: Facts[Pin] = Facts()
-    annotations: Facts[Annotation] = Facts()
-    left: Facts[Moment] = Facts()
-    stacks: Mapping[str, Stack] = {}
-    rolled_back: Mapping[str, Versions] = {}
+    stored: Facts[Stored] = field(default_factory=Facts)
+    removed: Facts[datetime] = field(default_factory=Facts)
+    pins: Facts[Pin] = field(default_factory=Facts)
+    annotations: Facts[Annotation] = field(default_factory=Facts)
+    left: Facts[Moment] = field(default_factory=Facts)
+    stacks: Mapping[str, Stack] = field(default_factory=dict)
+    rolled_back: Mapping[str, Versions] = field(default_factory=dict)
     former: frozenset[str] = frozenset()
     open: Record | None = None
 
@@ -328,4 +330,4 @@ def settle(state: State, evidence: Evidence) -> State:
     if judge(intent, evidence) == "done":
         closing = intent.replaced(phase="done", intent=intent.seq)
         return fold([closing], state)
-    return state.replaced(open=None)
+    return replace(state, open=None)
