@@ -80,10 +80,10 @@ class Asking(Rooted):
             SourceError: A path is no SavedModel.
             ModelError: A path, or a version whose manifest has no signatures, cannot be read.
         """
-        from modelrepo.repository import comparing
+        from modelrepo.repository import diffing
 
         with border("compare the models"):
-            return comparing.diff(self._layout, str(before), str(after))
+            return diffing.diff(self._layout, str(before), str(after))
 
     def predict(
         self,
