@@ -23,7 +23,7 @@ from modelrepo.fs import deletion, durable
 from modelrepo.savedmodel import child
 from modelrepo.savedmodel.keras_export import Wishes
 from modelrepo.savedmodel.report import Loaded, Report
-from modelrepo.savedmodel.trial import NOTHING, Trial, refusal
+from modelrepo.savedmodel.trial import NOTHING, Trial, handed, refusal
 
 #: Defaults of `--load-timeout` and `--load-memory`.
 LOAD_SECONDS = 300.0
@@ -97,6 +97,11 @@ class Inspector:
         self._scratch = durable.scratch()
         self._child = child.take()
         self._send({"memory": memory, "parent": os.getpid(), "scratch": str(self._scratch)})
+
+    @property
+    def scratch(self) -> Path:
+        """The one directory that the child may write to; it goes with it."""
+        return self._scratch
 
     def __enter__(self) -> Self:
         return self
@@ -196,6 +201,11 @@ class Inspector:
             return KerasExport.of(directory, said)
         except (KeyError, ValueError) as error:
             raise self._rubbish() from error
+
+    def step(self, name: str, doing: str, **more: object) -> dict[str, Any]:
+        """Take a step of a comparison (`comparing.STEPS`); what goes with it, bytes as files."""
+        request = {"do": "compare", "step": name, **handed(more, self._hand)}
+        return self._ask(request, doing, self._seconds)
 
     def _hand(self, data: bytes) -> str:
         """Give the child a file."""

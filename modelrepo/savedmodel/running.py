@@ -79,6 +79,16 @@ class Runner:
             raise Refusal("signature-missing", f"the model has no signature `{name}`", f"one of {known}")
         return name
 
+    def outputs(self, name: str) -> tuple[list[str], list[str]]:
+        """The outputs of a signature that are dense tensors of values, and the others."""
+        infos = self._signatures[name].outputs
+        dense = [
+            key
+            for key in sorted(infos)
+            if infos[key].WhichOneof("encoding") == "name" and self._dtype(infos[key]).name not in _HANDLES
+        ]
+        return dense, sorted(set(infos) - set(dense))
+
     def _golden(self, golden: Golden) -> None:
         worst: tuple[float, Refusal] | None = None
         for number, request in enumerate(golden.requests, 1):

@@ -6,6 +6,7 @@ scans the model without loading it, with TensorFlow's own protocol buffers, whic
 `{"do": "load", "path": …, "tags": […]}` loads it with the Session loader, as TensorFlow Serving does, and then runs
 what else the request names (`requests.Trial`). `{"do": "requests", "path": …}` looks at a file of golden requests.
 `{"do": "export", "path": …}` makes a SavedModel of a Keras file (`keras_export`).
+`{"do": "compare", "step": …}` is a step of a comparison (`comparing`), whose first is a load that keeps the model.
 An answer is `{"ok": …}` or `{"error": …, "kind": …}`; where the system could not read, `{"errno": …, "file": …}`.
 """
 
@@ -251,19 +252,26 @@ def _fingerprint(path: str, protos: _Protos) -> dict[str, str] | None:
 
 
 def _load(request: dict[str, Any]) -> dict[str, Any]:
-    from modelrepo.savedmodel import requests  # a mere reading need not wait for it
+    from modelrepo.savedmodel import questions, requests  # a mere reading need not wait for them
 
-    trial = requests.Trial.of(request)
+    trial, asked = requests.Trial.of(request), questions.of(request["questions"])
     tensorflow = _tensorflow()
     from modelrepo.savedmodel import running  # needs numpy, which comes with TensorFlow
 
-    started = time.monotonic()
+    started, before = time.monotonic(), cage.peak()
     v1 = tensorflow.compat.v1
     options = v1.ConfigProto(allow_soft_placement=True)
-    with tensorflow.Graph().as_default(), v1.Session(config=options) as session:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(tensorflow.Graph().as_default())
+        session = stack.enter_context(v1.Session(config=options))
         graph = v1.saved_model.loader.load(session, request["tags"], request["path"])
         seconds = round(time.monotonic() - started, 3)
-        ran = running.Runner(tensorflow, session, graph).run(trial)
+        runner = running.Runner(tensorflow, session, graph)
+        ran = runner.run(trial)
+        if asked is not None:
+            from modelrepo.savedmodel import answering
+
+            ran["answering"] = {**answering.start(runner, asked, stack.pop_all()), "memory": before}
     return {"tensorflow_version": tensorflow.__version__, "seconds": seconds, "cage": _HELD, **ran}
 
 
@@ -272,6 +280,13 @@ def _requests(request: dict[str, Any]) -> dict[str, Any]:
     from modelrepo.savedmodel import requests
 
     return requests.check(request)
+
+
+def _compare(request: dict[str, Any]) -> dict[str, Any]:
+    """Take a step of a comparison."""
+    from modelrepo.savedmodel import comparing
+
+    return comparing.STEPS[request["step"]](request)
 
 
 def _export(request: dict[str, Any]) -> dict[str, Any]:
@@ -290,7 +305,14 @@ def _export(request: dict[str, Any]) -> dict[str, Any]:
     return {**made, "tensorflow_version": tensorflow.__version__}
 
 
-_ACTIONS = {"warm": _warm, "read": _read, "load": _load, "requests": _requests, "export": _export}
+_ACTIONS = {
+    "warm": _warm,
+    "read": _read,
+    "load": _load,
+    "requests": _requests,
+    "export": _export,
+    "compare": _compare,
+}
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
