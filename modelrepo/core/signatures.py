@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from modelrepo.core.values import Value
+from modelrepo.errors import RequestError
 
 Shape = list[int | None] | None
 
@@ -105,6 +106,39 @@ def compare(before: Mapping[str, Signature], after: Mapping[str, Signature]) -> 
     for is_breaking, change in _changes(before, after):
         (breaking if is_breaking else compatible).append(change)
     return Comparison(breaking=tuple(breaking), compatible=tuple(compatible))
+
+
+def both_take(before: Signature, after: Signature) -> dict[str, Tensor]:
+    """The inputs that a caller of either may give: of each the shapes that both take. What both may miss is left out.
+
+    Raises:
+        RequestError: There are none: an input that one takes the other does not, or takes as another type or shape.
+    """
+    found: dict[str, Tensor] = {}
+    for key in sorted(before.inputs.keys() | after.inputs.keys()):
+        one, two = before.inputs.get(key), after.inputs.get(key)
+        if (one is None or one.optional) and (two is None or two.optional):
+            continue
+        shape = None if one is None or two is None else _shared(one.shape, two.shape)
+        if one is None or two is None or _typed(one) != _typed(two) or shape == ():
+            raise RequestError(
+                f"no request fits both models: they take input `{key}` differently",
+                kind="requests-malformed",
+                expected="nothing of that name" if one is None else describe(one),
+                got="nothing of that name" if two is None else describe(two),
+            )
+        found[key] = one.model_copy(update={"shape": None if shape is None else list(shape)})
+    return found
+
+
+def _shared(one: Shape, two: Shape) -> tuple[int | None, ...] | None:
+    """The shapes that both mean; nothing where they mean none in common, None where both mean all."""
+    if one is None or two is None:
+        given = one if two is None else two
+        return None if given is None else tuple(given)
+    if len(one) != len(two) or any(None not in {a, b} and a != b for a, b in zip(one, two, strict=True)):
+        return ()
+    return tuple(b if a is None else a for a, b in zip(one, two, strict=True))
 
 
 def _changes(before: Mapping[str, Signature], after: Mapping[str, Signature]) -> Iterator[tuple[bool, Change]]:
