@@ -126,17 +126,24 @@ def check(wishes: Wishes) -> None:
         )
 
 
-def given(path: str | os.PathLike[str] | bytes | None, what: str) -> bytes | None:
-    """The bytes of a file that somebody gave, or those themselves.
+def given(path: str | os.PathLike[str] | bytes | None, *, labels: bool = False) -> bytes | None:
+    """The bytes of a file of requests, or of labels, or those themselves.
 
     Raises:
         RequestError: It cannot be read, or is too large.
     """
+    what = "the labels" if labels else "the input"
     if path is None:
         return None
     if isinstance(path, bytes):
         return golden.bounded(path, what)
-    return golden.read_requests(Path(place(path, what)))
+    try:
+        return golden.read_requests(Path(place(path, what)))
+    except RequestError as error:
+        if labels and error.kind == "requests-missing":
+            expected = "a file of labels: JSON, .npy or .npz"
+            raise RequestError(error.message, kind="labels-missing", expected=expected) from error
+        raise
 
 
 def questions(sides: Sequence[Side], reports: Sequence[Report], wishes: Wishes) -> tuple[results.Requests, Questions]:
@@ -179,6 +186,9 @@ def _made_up(sides: Sequence[Side], reports: Sequence[Report], wishes: Wishes) -
         inputs = both_take(one, two)
     except RequestError as error:
         error.message = f"signature `{name}`: {error.message}"
+        error.expected, error.got = (
+            f"{side.model.name}: {said}" for side, said in zip(sides, (error.expected, error.got), strict=True)
+        )
         error.hint = NO_FIT
         raise
     return MadeUp(

@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 import numpy as np
 
 from modelrepo.savedmodel import answering, labels
-from modelrepo.savedmodel.arrays import malformed
 from modelrepo.savedmodel.packing import unpack
 
 #: How many rows whose class has changed are named.
@@ -194,11 +193,11 @@ def _answer(directory: str, number: int) -> dict[str, tuple[str, Any]]:
 def _accuracies(found: dict[tuple[str, str], _Output], right: dict[str | None, Any]) -> dict[tuple[str, str], Any]:
     """The accuracies of the outputs that labels are meant for: by name, or having such classes, one for each label."""
     if len({signature for signature, _ in found}) > 1:
-        raise malformed("labels need requests that all call one signature", "one signature")
+        raise labels.unfit("labels need requests that all call one signature", "one signature")
     known = {key for _, key in found}
     unknown = {name for name in right if name is not None} - known
     if unknown:
-        raise malformed(f"the labels name an output that there is not: `{min(unknown)}`", ", ".join(sorted(known)))
+        raise labels.unfit(f"the labels name an output that there is not: `{min(unknown)}`", ", ".join(sorted(known)))
     shares: dict[tuple[str, str], Any] = {}
     unfit: list[str] = []
     for (signature, key), output in found.items():
@@ -208,18 +207,18 @@ def _accuracies(found: dict[tuple[str, str], _Output], right: dict[str | None, A
             shares[signature, key] = output.accuracy(given)
         elif rows or key in right:
             counts = " and ".join(map(str, sorted(rows)))
-            unfit.append(f"output `{key}` has {f'{counts} rows' if rows else 'no such classes'}")
+            unfit.append(f"output `{key}` has {f'{counts} rows' if rows else 'no classes such as they are'}")
             if key in right:
                 _unfit(unfit, right)
     if not shares:
-        _unfit(unfit or ["no output has such classes"], right)
+        _unfit(unfit or ["no output tells such classes"], right)
     return shares
 
 
 def _unfit(why: list[str], right: dict[str | None, Any]) -> NoReturn:
-    raise malformed(
+    raise labels.unfit(
         f"the labels do not fit: {'; '.join(why)}",
-        "a label for each row of an output with scores in its last dimension, or with one whole number or text a row",
+        "one label for each row of an output that tells classes",
         _counted(right),
     )
 

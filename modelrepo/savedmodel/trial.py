@@ -12,6 +12,7 @@ from modelrepo.savedmodel.questions import Questions
 #: What the child says of requests and answers, and whose fault that is.
 _FAMILIES: dict[str, type[ModelRepoError]] = {
     "requests-malformed": RequestError,
+    "labels-malformed": RequestError,
     "signature-missing": NotFoundError,
     "golden-mismatch": ModelError,
     "keras-mismatch": ModelError,

@@ -165,8 +165,8 @@ class Asking(Rooted):
 
         with border("compare the models"):
             wishes = questioning.Wishes(
-                requests=questioning.given(requests, "the input"),
-                labels=questioning.given(labels, "the labels"),
+                requests=questioning.given(requests),
+                labels=questioning.given(labels, labels=True),
                 signature=signature,
                 outputs=tuple(outputs),
                 generate=generate,

@@ -222,7 +222,7 @@ def _models(result: CompareResult) -> Markup:
         )
         for side, (model, of) in zip("AB", result.models, strict=True)
     ]
-    headings = ("", "Model", "Digest", "Size", "About", "TensorFlow")
+    headings = ("Side", "Model", "Digest", "Size", "About", "TensorFlow")
     return element("section", element("h2", "Models"), _table("What was compared", headings, rows, ()))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modelrepo.core.figures import milliseconds, number, share
-from modelrepo.repository.reporting.markup import Markup, element, joined
+from modelrepo.repository.reporting.markup import Markup, element
 from modelrepo.repository.results.comparing import Decade, Latency
 
 _WIDTH = 360
@@ -71,7 +71,7 @@ def bars(name: str, title: str, rows: Sequence[Bar], most: float) -> Markup:
 
 
 def decades(name: str, title: str, differences: Sequence[Decade]) -> Markup:
-    """How many values differ by how much: a bar for no difference, then one for each power of ten."""
+    """How many values differ by how much, at least one: a bar for no difference, then one for each power of ten."""
     counts = {each.exponent: each.values for each in differences}
     exponents = [each for each in counts if each is not None]
     places: list[int | None] = [None]
@@ -80,8 +80,8 @@ def decades(name: str, title: str, differences: Sequence[Decade]) -> Markup:
     total = sum(counts.values())
     wide = (_WIDTH - _LEFT - _RIGHT) / len(places)
     high = _HEIGHT - _TOP - _BOTTOM
-    tallest = max(counts.values(), default=1)
-    drawn = [_axes(), *_levels([0, tallest / total / 2, tallest / total] if total else [0])]
+    tallest = max(counts.values())
+    drawn = [_axes(), *_levels([0, tallest / total / 2, tallest / total], tallest / total)]
     every = -(-len(places) // 8)
     words = []
     for index, place in enumerate(places):
@@ -108,7 +108,7 @@ def latencies(name: str, title: str, both: Sequence[tuple[str, Latency]]) -> Mar
     """What share of the calls took at most how long, a line for each model."""
     end = _BEHIND * max(latency.p95 for _, latency in both)
     high, wide = _HEIGHT - _TOP - _BOTTOM, _WIDTH - _LEFT - _RIGHT
-    drawn = [_axes(), *_levels([0, 0.5, 0.95, 1])]
+    drawn = [_axes(), *_levels([0, 0.5, 0.95], 1)]
     drawn += [_tick(_LEFT + wide * part, milliseconds(end * part)) for part in (0, 1 / 3, 2 / 3, 1)]
     words = []
     for series, (model, latency) in zip("ab", both, strict=True):
@@ -147,17 +147,15 @@ def _axes() -> Markup:
     return element("line", x1=_LEFT, y1=bottom, x2=_WIDTH - _RIGHT, y2=bottom, class_="axis")
 
 
-def _levels(shares: Sequence[float]) -> list[Markup]:
-    """Lines across, the last of them at the top."""
+def _levels(shares: Sequence[float], top: float) -> list[Markup]:
+    """Lines across, and what they mean; `top` is what the upper end means."""
     found = []
     high = _HEIGHT - _TOP - _BOTTOM
     for each in shares:
-        y = _TOP + high * (1 - each / shares[-1]) if shares[-1] else _TOP + high
-        text = f"{number(100 * each)}%"
+        y = _TOP + high * (1 - each / top)
         line = element("line", x1=_LEFT, y1=_round(y), x2=_WIDTH - _RIGHT, y2=_round(y), class_="grid")
-        below = 12 if each == shares[-1] and len(shares) > 3 else 4
-        found.append(joined(line, element("text", text, x=_LEFT - 6, y=_round(y + below - 4 * (below > 4)),
-                                          class_="tick", text_anchor="end")))  # fmt: skip
+        text = f"{number(100 * each)}%"
+        found += [line, element("text", text, x=_LEFT - 6, y=_round(y + 4), class_="tick", text_anchor="end")]
     return found
 
 
