@@ -119,6 +119,8 @@ def _load(
     for _ in sides:
         inspectors.append(stack.enter_context(Inspector(memory=memory, seconds=limits.seconds)))
         inspectors[-1].warm()
+    for inspector in inspectors:
+        inspector.step("ready", "starting TensorFlow")  # else the second would start while the first loads
     sitters = []
     for side, report, inspector in zip(sides, reports, inspectors, strict=True):
         with side.named():

@@ -19,6 +19,11 @@ def _look(request: dict[str, Any]) -> dict[str, Any]:
     return {"requests": 0 if asked is None else len(asked.requests)}
 
 
+def _ready(_: dict[str, Any]) -> dict[str, Any]:
+    """Whatever was asked before is done."""
+    return {}
+
+
 def _round(request: dict[str, Any]) -> dict[str, Any]:
     from modelrepo.savedmodel import answering
 
@@ -31,4 +36,9 @@ def _judge(request: dict[str, Any]) -> dict[str, Any]:
     return judging.judge(request)
 
 
-STEPS: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"look": _look, "round": _round, "judge": _judge}
+STEPS: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "look": _look,
+    "ready": _ready,
+    "round": _round,
+    "judge": _judge,
+}
