@@ -12,7 +12,7 @@ from modelrepo.repository.results.comparing import OutputComparison
 
 def comparison(result: results.CompareResult) -> str:
     """Answers first, then what was measured."""
-    lines = [f"{result.before.name} -> {result.after.name}"]
+    lines = hanging(f"{result.before.name} -> {result.after.name}", "")
     lines += hanging(f"asked: {result.requests.text}", "")
     parts = [page(lines)]
     if result.outputs:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import ValidationError
 
 from modelrepo.core.figures import quantile
 from modelrepo.core.layout import Layout
-from modelrepo.errors import ModelError, RequestError, from_os
+from modelrepo.errors import ModelError, ModelRepoError, RequestError, UnconfirmedError, from_os
 from modelrepo.repository import admitting, inspecting, reporting
 from modelrepo.repository.inspecting import Limits
 from modelrepo.repository.questioning import NO_FIT, Side, Wishes, model, questions
@@ -54,6 +55,7 @@ def compare(layout: Layout, before: str, after: str, wishes: Wishes, limits: Lim
         RequestError: Requests or labels are none, or do not fit.
         ModelError: The scan refuses a model, or TensorFlow could not load or run it.
         RefusedError: Something stands where the page should be written.
+        UnconfirmedError: The page is there, but not known to be on the disk.
     """
     page = None if wishes.html is None else reporting.goal(wishes.html)
     with contextlib.ExitStack() as stack:
@@ -85,12 +87,7 @@ def compare(layout: Layout, before: str, after: str, wishes: Wishes, limits: Lim
         warnings=tuple(_warnings(sides, sitters)),
     )
     if page is not None:
-        try:
-            reporting.write(page, result)
-        except OSError as error:
-            failed = from_os(error, f"write {page}")
-            failed.partial = result.model_copy(update={"html": None})
-            raise failed from error
+        _write(page, result)
     return result
 
 
@@ -220,6 +217,19 @@ def _warnings(sides: Sequence[Side], sitters: Sequence[_Sitter]) -> Iterator[str
             )
     for signature, key in sorted({pair for sitter in sitters for pair in sitter.answering.left_out}):
         yield f"output `{key}` of signature `{signature}` is no dense tensor and was not compared"
+
+
+def _write(page: Path, result: results.CompareResult) -> None:
+    """Write the page; where that fails, nobody need compare again for the figures."""
+    try:
+        reporting.write(page, result)
+    except ModelRepoError as error:
+        error.partial = result if isinstance(error, UnconfirmedError) else result.model_copy(update={"html": None})
+        raise
+    except OSError as error:
+        failed = from_os(error, f"write {page}")
+        failed.partial = result.model_copy(update={"html": None})
+        raise failed from error
 
 
 def _rubbish(side: Side) -> ModelError:

@@ -14,7 +14,9 @@ import pytest
 
 from modelrepo import Repository
 from modelrepo.core.refs import Version
-from modelrepo.errors import RefusedError
+from modelrepo.errors import ModelRepoError, RefusedError, UnconfirmedError
+from modelrepo.fs import durable
+from modelrepo.repository import reporting
 from modelrepo.repository.reporting import goal, pages, write
 from modelrepo.repository.results import comparing as results
 
@@ -215,6 +217,33 @@ def test_a_page_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatc
     with pytest.raises(OSError, match="No space"):
         write(goal(tmp_path / "page.html"), result())
     assert os.listdir(tmp_path) == []
+
+
+def test_a_page_whose_name_is_not_known_to_be_on_the_disk_is_there_and_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Path) -> None:
+        raise OSError(5, os.strerror(5))
+
+    monkeypatch.setattr(durable, "sync_directory", broken)
+    with pytest.raises(UnconfirmedError) as caught:
+        write(goal(tmp_path / "page.html"), result())
+    assert (caught.value.durable, os.listdir(tmp_path)) == (False, ["page.html"])
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("failure", [OSError(28, "No space"), RefusedError("there", kind="file-taken")])
+def test_the_figures_are_not_lost_with_the_page(
+    filled: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    def broken(*_: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr(reporting, "write", broken)
+    with pytest.raises(ModelRepoError) as caught:
+        filled.compare("v1", "v2", runs=1, html=tmp_path / "page.html")
+    assert isinstance(caught.value.partial, results.CompareResult)
+    assert (caught.value.partial.html, caught.value.partial.agreement) == (None, 1.0)
 
 
 @pytest.mark.tensorflow

@@ -55,16 +55,24 @@ def page(result: CompareResult, now: datetime) -> str:
         "h1", element("span", names[0], class_="a-name"), " → ", element("span", names[1], class_="b-name")
     )
     body = joined(
-        element("header", heading, element("p", f"Asked: {result.requests.text}.", class_="faint")),
+        element("header", heading, element("p", _asked(result), class_="faint")),
         element("main", _tiles(result), _notes(result), _answers(result), _costs(result), _models(result), _reading()),
         element("footer", f"modelrepo {__version__}, {now:%Y-%m-%d %H:%M} UTC"),
     )
     return f'<!doctype html>\n<html lang="en">{element("head", head)}{element("body", body)}</html>\n'
 
 
+def _asked(result: CompareResult) -> str:
+    digest = result.requests.digest
+    which = f" ({digest[:_DIGEST]})" if digest is not None else ""
+    return f"Asked: {result.requests.text}{which}. Tolerance: {result.tolerance:g}, absolute and of |A|."
+
+
 def _tiles(result: CompareResult) -> Markup:
     before, after = result.measured.before, result.measured.after
-    worst = max(result.outputs, key=lambda each: -1.0 if each.largest is None else each.largest, default=None)
+    # How far two ids lie apart says little: they are looked at where there is nothing else.
+    floats = [each for each in result.outputs if "int" not in each.dtype.before] or result.outputs
+    worst = max(floats, key=lambda each: -1.0 if each.largest is None else each.largest, default=None)
     tiles = [
         ("Agreement", share(result.agreement), "of the output that agrees least"),
         ("Largest difference", number(worst.largest if worst else None), f"output {worst.output}" if worst else ""),
@@ -142,7 +150,7 @@ def _answers(result: CompareResult) -> Markup:
             plots.decades(f"far-{index}", f"Differences of {name(each)}", each.differences),
         )
         for index, each in enumerate(drawn)
-        if each.differences
+        if each.largest
     ]
     parts.append(element("div", *figures, class_="plots"))
     if len(result.outputs) > len(drawn):
@@ -194,7 +202,7 @@ def _costs(result: CompareResult) -> Markup:
     headings = ("Model", "Calls", "Least", "Median", "95%", "Most", "Memory", "More than before", "Load")
     keys = [
         element("span", f"{mark} {model.name}", class_=f"{series}-name")
-        for series, mark, (model, _) in zip("ab", ("—", "- -"), result.models, strict=True)
+        for series, mark, (model, _) in zip("ab", ("━", "╌╌"), result.models, strict=True)
     ]
     latency = plots.latencies("time", "How long calls took", [(model.name, of.latency) for model, of in result.models])
     return element(
@@ -258,4 +266,5 @@ def _table(caption: str, headings: Sequence[str], rows: Iterable[Sequence[str]],
         "div",
         element("table", element("caption", caption), element("thead", top), element("tbody", *made)),
         class_="wide",
+        tabindex=0,
     )

@@ -15,8 +15,10 @@ from modelrepo.repository.results.comparing import Decade, Latency
 _WIDTH = 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 10, 34
 _HEIGHT = 200
-#: So many characters of a label fit above a bar.
-_LABEL = 40
+#: The widest that a standing bar is.
+_THICK = 48
+#: So many characters fit above a bar: its label, of which at least a few are shown, and its value.
+_ABOVE, _LEAST = 50, 8
 #: The slowest calls would push all others into a corner: the axis ends a little behind the larger 95th percentile.
 _BEHIND = 1.3
 
@@ -55,7 +57,7 @@ def bars(name: str, title: str, rows: Sequence[Bar], most: float) -> Markup:
         top = index * step
         whole, base = (_WIDTH * min(1.0, value / most) if most > 0 else 0.0 for value in (row.value, row.base))
         drawn += [
-            element("text", _short(row.label), x=0, y=top + 14, class_="label"),
+            element("text", _short(row.label, _ABOVE - len(row.text)), x=0, y=top + 14, class_="label"),
             element("text", row.text, x=_WIDTH, y=top + 14, class_="value", text_anchor="end"),
             element("rect", x=0, y=top + 20, width=_WIDTH, height=10, class_="track"),
             element(
@@ -79,6 +81,7 @@ def decades(name: str, title: str, differences: Sequence[Decade]) -> Markup:
         places += range(min(exponents), max(exponents) + 1)
     total = sum(counts.values())
     wide = (_WIDTH - _LEFT - _RIGHT) / len(places)
+    thick = min(0.8 * wide, _THICK)
     high = _HEIGHT - _TOP - _BOTTOM
     tallest = max(counts.values())
     drawn = [_axes(), *_levels([0, tallest / total / 2, tallest / total], tallest / total)]
@@ -94,7 +97,7 @@ def decades(name: str, title: str, differences: Sequence[Decade]) -> Markup:
             element(
                 "rect",
                 element("title", f"{text}: {values} values ({share(values / total)})"),
-                x=_round(left + wide * 0.1), y=_round(_TOP + high - tall), width=_round(wide * 0.8),
+                x=_round(left + (wide - thick) / 2), y=_round(_TOP + high - tall), width=_round(thick),
                 height=_round(tall), class_="bar n",
             )
         )  # fmt: skip
@@ -106,7 +109,7 @@ def decades(name: str, title: str, differences: Sequence[Decade]) -> Markup:
 
 def latencies(name: str, title: str, both: Sequence[tuple[str, Latency]]) -> Markup:
     """What share of the calls took at most how long, a line for each model."""
-    end = _BEHIND * max(latency.p95 for _, latency in both)
+    end = _BEHIND * max(latency.p95 for _, latency in both) or 1.0
     high, wide = _HEIGHT - _TOP - _BOTTOM, _WIDTH - _LEFT - _RIGHT
     drawn = [_axes(), *_levels([0, 0.5, 0.95], 1)]
     drawn += [_tick(_LEFT + wide * part, milliseconds(end * part)) for part in (0, 1 / 3, 2 / 3, 1)]
@@ -168,8 +171,9 @@ def _caption(text: str) -> Markup:
     return element("text", text, x=(_LEFT + _WIDTH - _RIGHT) / 2, y=_HEIGHT - 4, class_="tick", text_anchor="middle")
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= _LABEL else f"{text[: _LABEL - 1]}…"
+def _short(text: str, most: int) -> str:
+    most = max(_LEAST, most)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _round(value: float) -> str:

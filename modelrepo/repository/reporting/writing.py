@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from modelrepo.errors import NotFoundError, RefusedError
+from modelrepo.errors import NotFoundError, RefusedError, UnconfirmedError, from_os
 from modelrepo.fs import durable, machine
 from modelrepo.repository.opening import require_outside
 from modelrepo.repository.results.comparing import CompareResult
@@ -35,6 +35,7 @@ def write(place: Path, result: CompareResult) -> None:
     Raises:
         RefusedError: Something has come there meanwhile.
         OSError: It could not be written; then it is not there.
+        UnconfirmedError: It is there, and a power cut may take it away.
     """
     from modelrepo.repository.reporting import pages
 
@@ -48,7 +49,16 @@ def write(place: Path, result: CompareResult) -> None:
     except BaseException:
         durable.remove_file(temporary)
         raise
-    durable.sync_directory(place.parent)
+    try:
+        durable.sync_directory(place.parent)
+    except OSError as error:
+        raise UnconfirmedError(
+            f"{place} is there, but {from_os(error, 'sync its name to the disk').message}",
+            durable=False,
+            view=None,
+            recorded=False,
+            hint="mend the cause; `sync` writes it to the disk",
+        ) from error
 
 
 def _taken(place: Path) -> RefusedError:
