@@ -27,7 +27,11 @@ def compare(
     ],
     requests: Annotated[
         str | None,
-        typer.Option("--input", metavar="FILE", help="The requests, as JSON or .npz; - for standard input."),
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help="The requests, as JSON or .npz; - for standard input (golden, else generated ones).",
+        ),
     ] = None,
     labels: Annotated[
         str | None,

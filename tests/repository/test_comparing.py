@@ -17,8 +17,9 @@ import pytest
 
 from modelrepo import Repository, Version
 from modelrepo.errors import IntegrityError, ModelError, NotFoundError, RefusedError, RequestError, SourceError
-from modelrepo.repository import questioning
+from modelrepo.repository import comparing, questioning
 from modelrepo.repository.results import CompareResult
+from modelrepo.repository.results import comparing as results
 
 Look = Callable[[Path], dict[str, tuple[Any, ...]]]
 
@@ -167,6 +168,27 @@ def test_what_the_scan_refuses_is_not_loaded(filled: Repository, edit: Callable[
         filled.compare("v1", "v2")
 
 
+class Waiting:
+    """Stands for the process of a model: takes down when it is asked, and says how long that took."""
+
+    def __init__(self, name: str, asked: list[str]) -> None:
+        self.name = name
+        self.asked = asked
+
+    def step(self, _name: str, _doing: str) -> dict[str, Any]:
+        self.asked.append(self.name)
+        return {"seconds": [float(len(self.asked))], "memory": len(self.asked)}
+
+
+def test_the_two_are_timed_in_turn_and_each_is_first_in_every_other_round() -> None:
+    asked: list[str] = []
+    sitters: Any = [comparing._Sitter(Waiting(name, asked), None, None) for name in "ab"]  # type: ignore[arg-type]
+    side = questioning.Side(results.Model(path="/m", version=None, size=1), Path("/m"), None)
+    times, peaks = comparing._rounds([side, side], sitters, 3)
+    assert asked == ["a", "b", "b", "a", "a", "b"]
+    assert (times, peaks) == (([1.0, 4.0, 5.0], [2.0, 3.0, 6.0]), [5, 6])
+
+
 # With TensorFlow
 
 
@@ -289,6 +311,8 @@ def test_all_kinds_of_outputs_are_compared_or_named(repository: Repository, made
     assert any("`sparse`" in warning for warning in result.warnings)
     only = repository.compare(str(made / "zero"), str(made / "half"), requests=data, runs=1, outputs=["id", "name"])
     assert (only.agreement, [each.output for each in only.outputs], only.missing) == (1.0, ["id", "name"], ())
+    least = repository.compare(str(made / "zero"), str(made / "half"), requests=data, runs=1, outputs=["id", "log"])
+    assert least.agreement == log.agreement == 0.0  # the smallest, not an average
 
 
 @pytest.mark.tensorflow
