@@ -27,8 +27,8 @@ def pack(outputs: Mapping[str, Any]) -> bytes:
             texts = [bytes(text) for text in array.ravel().tolist()]
             arrays[f"{number}.sizes"] = np.array([len(text) for text in texts], np.int64)
             arrays[f"{number}.bytes"] = np.frombuffer(b"".join(texts), np.uint8)
-        else:  # numpy's format knows no bfloat16, whose values float32 has too
-            arrays[f"{number}"] = array.astype(np.float32) if array.dtype.kind == "V" else array
+        else:  # numpy's format knows no bfloat16, nor other short types that TensorFlow adds: float32 has their values
+            arrays[f"{number}"] = array if array.dtype.isbuiltin == 1 else array.astype(np.float32)
     data = io.BytesIO()
     np.savez(data, **{_HEAD: np.frombuffer(json.dumps(head).encode(), np.uint8)}, **arrays)
     return data.getvalue()

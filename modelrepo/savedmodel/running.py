@@ -17,6 +17,8 @@ from modelrepo.savedmodel.requests import DEFAULT, Golden, Trial
 _INIT_OP = "__saved_model_init_op"
 #: Types that nobody can send.
 _HANDLES = {"resource", "variant"}
+#: Types whose values numpy has as records.
+_QUANTIZED = {"qint8", "quint8", "qint16", "quint16", "qint32"}
 _TEXT = 1000
 
 
@@ -85,7 +87,7 @@ class Runner:
         dense = [
             key
             for key in sorted(infos)
-            if infos[key].WhichOneof("encoding") == "name" and self._dtype(infos[key]).name not in _HANDLES
+            if infos[key].WhichOneof("encoding") == "name" and self._dtype(infos[key]).name not in _HANDLES | _QUANTIZED
         ]
         return dense, sorted(set(infos) - set(dense))
 

@@ -254,7 +254,7 @@ def _fingerprint(path: str, protos: _Protos) -> dict[str, str] | None:
 def _load(request: dict[str, Any]) -> dict[str, Any]:
     from modelrepo.savedmodel import questions, requests  # a mere reading need not wait for them
 
-    trial, asked = requests.Trial.of(request), questions.of(request["questions"])
+    trial, asked = requests.Trial.of(request), questions.of(request.get("questions"))
     tensorflow = _tensorflow()
     from modelrepo.savedmodel import running  # needs numpy, which comes with TensorFlow
 

@@ -50,7 +50,9 @@ def kinds(more):
         x = v1.placeholder(tf.float32, [None, 3], name="x")
         given = {
             "log": tf.math.log(x - more), "id": tf.argmax(x, axis=1), "name": tf.strings.as_string(x[:, 0] > more),
-            "half": tf.cast(x * (1 + more), tf.bfloat16), "sparse": tf.sparse.from_dense(x), "first": x[0, 0],
+            "half": tf.cast(x * (1 + more), tf.bfloat16), "sparse": tf.sparse.from_dense(x),
+            "quantized": tf.bitcast(tf.cast(x, tf.int32), tf.qint32), "first": x[0, 0],
+            "eighth": tf.cast(x, tf.dtypes.experimental.float8_e5m2),
             ("old" if more == 0 else "new<script>"): x, "wide": tf.tile(x, [1, 1 + int(more > 0)]),
         }
         return {"serving_default": ({"x": x}, given)}
@@ -296,19 +298,20 @@ def test_all_kinds_of_outputs_are_compared_or_named(repository: Repository, made
     data = b'{"x": [[0, 1, 2], [1, 0.5, 0.25]]}'
     result = repository.compare(str(made / "zero"), str(made / "half"), requests=data, runs=1)
     found = {each.output: each for each in result.outputs}
-    assert sorted(found) == ["first", "half", "id", "log", "name", "wide"]
+    assert sorted(found) == ["eighth", "first", "half", "id", "log", "name", "wide"]
     log = found["log"]
     assert (log.non_finite.before, log.non_finite.after, log.incomparable) == (1, 3, 3)
     assert log.largest is not None
     assert (found["half"].dtype.before, found["half"].largest) == ("bfloat16", 1.0)
     assert (found["id"].agreement, found["id"].top1_changed, found["name"].changed) == (1.0, None, 0.0)
+    assert (found["eighth"].dtype.before, found["eighth"].agreement) == ("float8_e5m2", 1.0)
     assert (found["first"].rows, found["first"].agreement) == (1, 1.0)
     unlike = found["wide"].unlike
     assert unlike is not None
     assert (unlike.before, unlike.after, found["wide"].agreement) == ("float32[2, 3]", "float32[2, 6]", 0.0)
     assert {(each.output, each.missing_in) for each in result.missing} == {("old", "to"), ("new<script>", "from")}
     assert result.agreement == 0.0
-    assert any("`sparse`" in warning for warning in result.warnings)
+    assert [warning.split()[1] for warning in result.warnings] == ["`quantized`", "`sparse`"]
     only = repository.compare(str(made / "zero"), str(made / "half"), requests=data, runs=1, outputs=["id", "name"])
     assert (only.agreement, [each.output for each in only.outputs], only.missing) == (1.0, ["id", "name"], ())
     least = repository.compare(str(made / "zero"), str(made / "half"), requests=data, runs=1, outputs=["id", "log"])
