@@ -23,7 +23,8 @@ from modelrepo.repository.border import place
 from modelrepo.savedmodel import keras_export
 from modelrepo.savedmodel.arrays import Refusal
 from modelrepo.savedmodel.keras_export import Wishes
-from modelrepo.savedmodel.runner import Inspector, KerasExport, default_memory
+from modelrepo.savedmodel.keras_made import KerasExport
+from modelrepo.savedmodel.runner import Inspector, default_memory
 from modelrepo.savedmodel.trial import refusal
 
 #: How Keras's files are called, and what they begin with: a zip archive's or HDF5's mark.
