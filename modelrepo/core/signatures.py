@@ -119,26 +119,29 @@ def both_take(before: Signature, after: Signature) -> dict[str, Tensor]:
         one, two = before.inputs.get(key), after.inputs.get(key)
         if (one is None or one.optional) and (two is None or two.optional):
             continue
-        shape = None if one is None or two is None else _shared(one.shape, two.shape)
-        if one is None or two is None or _typed(one) != _typed(two) or shape == ():
+        if one is None or two is None or _typed(one) != _typed(two) or not _overlap(one.shape, two.shape):
             raise RequestError(
                 f"no request fits both models: they take input `{key}` differently",
                 kind="requests-malformed",
                 expected="nothing of that name" if one is None else describe(one),
                 got="nothing of that name" if two is None else describe(two),
             )
-        found[key] = one.model_copy(update={"shape": None if shape is None else list(shape)})
+        found[key] = Tensor(name=one.name, dtype=one.dtype, shape=_shared(one.shape, two.shape), encoding=one.encoding)
     return found
 
 
-def _shared(one: Shape, two: Shape) -> tuple[int | None, ...] | None:
-    """The shapes that both mean; nothing where they mean none in common, None where both mean all."""
+def _overlap(one: Shape, two: Shape) -> bool:
+    """Whether some shape is meant by both."""
     if one is None or two is None:
-        given = one if two is None else two
-        return None if given is None else tuple(given)
-    if len(one) != len(two) or any(None not in {a, b} and a != b for a, b in zip(one, two, strict=True)):
-        return ()
-    return tuple(b if a is None else a for a, b in zip(one, two, strict=True))
+        return True
+    return len(one) == len(two) and all(a is None or b in {None, a} for a, b in zip(one, two, strict=True))
+
+
+def _shared(one: Shape, two: Shape) -> Shape:
+    """What both mean, where they overlap."""
+    if one is None or two is None:
+        return one if two is None else two
+    return [b if a is None else a for a, b in zip(one, two, strict=True)]
 
 
 def _changes(before: Mapping[str, Signature], after: Mapping[str, Signature]) -> Iterator[tuple[bool, Change]]:
