@@ -10,25 +10,24 @@ import json
 import os
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from modelrepo.core.values import Value, as_json
 from modelrepo.errors import ModelRepoError, UnconfirmedError
 
-if TYPE_CHECKING:  # it brings pydantic, which `--version` needs nothing of
-    from modelrepo.core.values import Value
+if TYPE_CHECKING:  # it brings pydantic
+    from modelrepo.core.documents import Document
 
 _USUAL_COLUMNS = 80
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Value):
     """One command's answer.
 
     Attributes:
         result: The value, or values.
-        text: The same for people, ready to print; may be empty.
+        text: The same for people, ready to print, or what lays it out where somebody wants to see it; may be empty.
         brief: What `-q` prints instead, a line each.
         notes: What goes to standard error.
         error: What makes the command fail although it has an answer.
@@ -36,17 +35,21 @@ class Answer:
         path: A path that is the whole answer: a pipe gets its very bytes.
     """
 
-    result: Value | Sequence[Value]
-    text: str
+    result: Value | Document | Sequence[Value]
+    text: str | Callable[[], str]
     brief: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     error: ModelRepoError | None = None
     code: int | None = None
     path: str | None = None
 
+    @property
+    def page(self) -> str:
+        """The text."""
+        return self.text if isinstance(self.text, str) else self.text()
 
-@dataclass(frozen=True)
-class Answers:
+
+class Answers(Value):
     """The answers of one command for several repositories, each given when it is asked for.
 
     Attributes:
@@ -56,8 +59,7 @@ class Answers:
     parts: Iterator[tuple[str, Answer]]
 
 
-@dataclass(frozen=True)
-class Style:
+class Style(Value):
     """How the user wants answers."""
 
     json: bool = False
@@ -154,7 +156,7 @@ def _columns() -> int:
         return _USUAL_COLUMNS
 
 
-def document(result: Value | Sequence[Value] | None, error: ModelRepoError | None, code: int) -> str:
+def document(result: Value | Document | Sequence[Value] | None, error: ModelRepoError | None, code: int) -> str:
     """The one JSON document of a command."""
     return _written(_plain(result) if error is None else _failed(result, error, code))
 
@@ -175,10 +177,14 @@ def documents(parts: Iterable[tuple[str, Answer, int]]) -> str:
 
 
 def _written(body: Any) -> str:  # noqa: ANN401 - JSON
+    """Written for people too: one thing over several lines, of many things one a line, which is fast as well."""
+    if isinstance(body, list) and body:
+        lines = (json.dumps(each, ensure_ascii=True, allow_nan=False) for each in body)
+        return "[\n  " + ",\n  ".join(lines) + "\n]"
     return json.dumps(body, indent=2, ensure_ascii=True, allow_nan=False)
 
 
-def _failed(result: Value | Sequence[Value] | None, error: ModelRepoError, code: int) -> dict[str, Any]:
+def _failed(result: Value | Document | Sequence[Value] | None, error: ModelRepoError, code: int) -> dict[str, Any]:
     plain = _plain(result)
     body: dict[str, Any] = plain if isinstance(plain, dict) else {}
     if isinstance(error, UnconfirmedError):
@@ -195,14 +201,8 @@ def _failed(result: Value | Sequence[Value] | None, error: ModelRepoError, code:
     return body
 
 
-def _plain(result: Value | Sequence[Value] | None) -> Any:  # noqa: ANN401 - JSON
-    if result is None:
-        return {}
-    from modelrepo.core.values import Value
-
-    if isinstance(result, Value):
-        return result.model_dump(mode="json", by_alias=True)
-    return [value.model_dump(mode="json", by_alias=True) for value in result]
+def _plain(result: Value | Document | Sequence[Value] | None) -> Any:  # noqa: ANN401 - JSON
+    return {} if result is None else as_json(result)
 
 
 def complaint(error: ModelRepoError) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import re
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from modelrepo import Repository, __version__
 from modelrepo.cli.answers import Answer, Answers, Style
@@ -19,9 +21,48 @@ from modelrepo.core.layout import STATE
 from modelrepo.core.units import parse_seconds
 
 DEFAULT_ROOT = "/models"
+_NUMBER = re.compile(r"[0-9]{1,18}")
+
+
+class _Light:
+    """A command that lets the texts that it is given, and what it is not given, pass as they are.
+
+    Typer has pydantic coerce every argument, also a text to a text, and pydantic takes longer to import than all else
+    that a quick command does. What is no text still goes that way.
+    """
+
+    def get_params(self, context: Any) -> list[Any]:  # noqa: ANN401 - Typer's own classes, which have no public names
+        parameters: list[Any] = super().get_params(context)  # type: ignore[misc]
+        for parameter in parameters:
+            if "process_value" not in vars(parameter):
+                parameter.process_value = functools.partial(_process, parameter, parameter.process_value)
+        return parameters
+
+
+class _Command(_Light, TyperCommand):
+    pass
+
+
+class _Group(_Light, TyperGroup):
+    pass
+
+
+def _process(parameter: Any, coerce: Callable[[object, object], object], context: object, value: Any) -> object:  # noqa: ANN401
+    kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)  # a release may name it otherwise
+    if value is None and not parameter.required:
+        value = () if parameter.multiple or parameter.nargs != 1 else None
+    elif isinstance(value, list | tuple) and value and kind == list[str]:
+        value = list(value)
+    elif isinstance(value, str) and kind is int and _NUMBER.fullmatch(value):
+        value = int(value)
+    elif not isinstance(value, str) or kind is not str:
+        return coerce(context, value)
+    return value if parameter.callback is None else parameter.callback(context, parameter, value)
+
 
 app = typer.Typer(
     name="modelrepo",
+    cls=_Group,
     help="A versioned model repository for TensorFlow SavedModels: one directory, no server, no database, no daemon.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -30,6 +71,7 @@ app = typer.Typer(
 
 channel = typer.Typer(
     name="channel",
+    cls=_Group,
     help="Take a channel away, or list the channels.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -118,7 +160,9 @@ def assemble(word: str | None) -> typer.Typer:
     for declared in _declared:
         if word in {None, declared.name if declared.group is app else declared.group.info.name}:
             settings = {"allow_interspersed_args": declared.interspersed}
-            declared.group.command(declared.name, context_settings=settings)(_with_common(declared.function))
+            declared.group.command(declared.name, cls=_Command, context_settings=settings)(
+                _with_common(declared.function)
+            )
     if word in {None, channel.info.name}:
         app.add_typer(channel)
     return app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -37,7 +38,7 @@ def list_versions(
 ) -> Answer:
     """List the versions, highest number first."""
     result = run.repository().list(limit=limit, labels=pairs(label or [], "--label", str), removed=removed)
-    return Answer(result, render.versions(result), tuple(str(row.version) for row in result))
+    return Answer(result, partial(render.versions, result), tuple(str(row.version) for row in result))
 
 
 @command("show")
@@ -125,7 +126,7 @@ def predict(
         load_timeout=parse_duration(load_timeout),
         load_memory=None if load_memory is None else parse_size(load_memory),
     )
-    text = json.dumps(result.model_dump(mode="json"), ensure_ascii=True, allow_nan=False)
+    text = json.dumps(result.as_json(), ensure_ascii=True, allow_nan=False)
     return Answer(result, text, (str(result.version),))
 
 
@@ -148,7 +149,7 @@ def history(
         then = run.repository().history_at(parse_time(at))
         return Answer(then, render.history_at(then), tuple(map(str, then.channels.values())))
     result = run.repository().history(channel=channel, limit=limit)
-    return Answer(result, render.history(result), tuple(str(entry.to or entry.version) for entry in result))
+    return Answer(result, partial(render.history, result), tuple(str(entry.to or entry.version) for entry in result))
 
 
 @command("status")
@@ -192,12 +193,16 @@ def serving_configuration(
     base_path: Annotated[
         str | None, typer.Option("--base-path", metavar="DIR", help="Where the server sees ROOT, or all ROOTs.")
     ] = None,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option("--leave-out", metavar="C", help="No entry for this channel.", autocompletion=completion.channels),
+    ] = None,
 ) -> Answer:
     """Print TensorFlow Serving's configuration for the channels."""
     from modelrepo.repository.many import serving_config
 
     repositories = [Repository(root) for root in roots or [run.root]]
-    result, failed = serving_config(repositories, name=name, base_path=base_path)
+    result, failed = serving_config(repositories, name=name, base_path=base_path, leave_out=leave_out or ())
     notes = tuple(f"{root} has no channel to serve yet: promote a version first" for root in result.without)
     error = min(failed, key=lambda error: exits.rank(exits.code_of(error)), default=None)
     if error is not None:

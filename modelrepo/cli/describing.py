@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from modelrepo.cli.answers import hanging, page
-from modelrepo.core.findings import Finding
-from modelrepo.core.manifest import Exported, Keras
 from modelrepo.core.signatures import Signature, describe
-from modelrepo.core.training import Training
 from modelrepo.core.units import format_size
 from modelrepo.core.values import Actor
 from modelrepo.repository import results
+
+if TYPE_CHECKING:  # they are documents, which bring pydantic
+    from modelrepo.core.findings import Finding
+    from modelrepo.core.manifest import Exported, Keras
+    from modelrepo.core.training import Training
 
 _SHOWN_FINDINGS = 20
 #: So many characters of a digest are shown, its kind included.
@@ -68,7 +71,7 @@ def findings(found: Sequence[Finding] | None, rules: str | None, allowed: Collec
 
 def training(found: Training | None) -> list[str]:
     """What only training needs, where there is any."""
-    return [] if found is None or found == Training() else [f"training:   {found}"]
+    return [] if found is None or not (found.signatures or found.variables) else [f"training:   {found}"]
 
 
 def _keras(keras: Keras | None) -> list[str]:

@@ -186,7 +186,7 @@ def _answer(answer: Answer, style: Style) -> int:
     elif answer.path is not None and not style.quiet:
         say_path(answer.path)
     else:
-        say("\n".join(map(printable, answer.brief)) if style.quiet else answer.text)
+        say("\n".join(map(printable, answer.brief)) if style.quiet else answer.page)
     if answer.error is not None:
         say(complaint(answer.error), to_error=True)
     return code
@@ -205,8 +205,8 @@ def _several(answers: Answers, style: Style) -> int:
             say(f"modelrepo: warning: {name}: {printable(note)}", to_error=True)
         if style.quiet and not style.json:
             say("\n".join(f"{name.rstrip('/')}/{printable(line)}" for line in answer.brief))
-        elif answer.text and not style.json:
-            say(answer.text if answer.text.startswith(name) else f"{name}:\n{answer.text}")
+        elif not style.json and (text := answer.page):
+            say(text if text.startswith(name) else f"{name}:\n{text}")
         if answer.error is not None:
             if repo not in answer.error.message:
                 answer.error.message = f"{repo}: {answer.error.message}"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TypeVar
+
+from modelrepo.core.values import Value
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(Value):
     """What `list` and `show` say of a version in words and numbers."""
 
     labels: dict[str, str]
@@ -18,8 +18,7 @@ class About:
     message: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Annotation:
+class Annotation(Value):
     """An annotation of a version, or the sum of several.
 
     Attributes:
@@ -29,8 +28,8 @@ class Annotation:
         unset: Keys of the manifest's labels and metrics that were taken away.
     """
 
-    labels: Mapping[str, str] = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
+    metrics: Mapping[str, float] = {}
     message: str | None = None
     unset: frozenset[str] = frozenset()
 

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import tomllib
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
-
-from modelrepo.core.formats import FORMAT, first_problem, newer_format
+from modelrepo.core import kinds
+from modelrepo.core.formats import FORMAT, newer_format
 from modelrepo.core.modes import PRIVATE, SHARED, Modes
 from modelrepo.core.units import parse_duration
 from modelrepo.core.values import Value
 from modelrepo.errors import IntegrityError, RequestError
 
+_MANY = 2**63 - 1
 
-def _duration(value: object) -> object:
-    if isinstance(value, timedelta):
-        return value
-    if not isinstance(value, str):
-        raise ValueError('a duration is written as "24h"')  # noqa: TRY004 - pydantic wants a ValueError
+
+def _duration(value: object) -> timedelta:
+    if type(value) is not str:
+        raise ValueError('a duration is written as "24h"')
     try:
         return parse_duration(value)
     except RequestError as error:
         raise ValueError(error.message) from None
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 
 class Retention(Value):
@@ -39,10 +35,10 @@ class Retention(Value):
         grace: What a channel left less than this ago stays.
     """
 
-    keep_last: int = Field(default=5, ge=0, strict=True)
-    keep_rollback: int = Field(default=2, ge=1, strict=True)
-    min_age: Duration = timedelta(hours=24)
-    grace: Duration = timedelta(hours=24)
+    keep_last: int = 5
+    keep_rollback: int = 2
+    min_age: timedelta = timedelta(hours=24)
+    grace: timedelta = timedelta(hours=24)
 
 
 class Gates(Value):
@@ -64,7 +60,7 @@ class Access(Value):
         shared: Whether members of the root directory's group may.
     """
 
-    shared: bool = Field(default=False, strict=True)
+    shared: bool = False
 
 
 class Storage(Value):
@@ -77,17 +73,17 @@ class Storage(Value):
     """
 
     dedup: Literal["reflink", "hardlink", "off"] = "reflink"
-    network_fs: bool = Field(default=False, strict=True)
+    network_fs: bool = False
 
 
 class Config(Value):
     """All settings."""
 
     format: Literal[1]
-    retention: Retention = Field(default_factory=Retention)
-    gates: Gates = Field(default_factory=Gates)
-    access: Access = Field(default_factory=Access)
-    storage: Storage = Field(default_factory=Storage)
+    retention: Retention = Retention()
+    gates: Gates = Gates()
+    access: Access = Access()
+    storage: Storage = Storage()
 
     @property
     def modes(self) -> Modes:
@@ -151,8 +147,35 @@ def parse_config(data: bytes, where: str) -> Config:
     elif number > FORMAT:
         raise newer_format(where, number)
     try:
-        return Config.model_validate(fields)
-    except ValidationError as error:
-        raise IntegrityError(
-            f"{where} is not a configuration: {first_problem(error)}", kind="config-damaged", hint=hint
-        ) from error
+        return _read(fields)
+    except ValueError as error:
+        raise IntegrityError(f"{where} is not a configuration: {error}", kind="config-damaged", hint=hint) from error
+
+
+_GATE = kinds.one_of("refuse", "warn", "off")
+_SECTIONS: dict[str, tuple[type[Value], dict[str, kinds.Kind]]] = {
+    "retention": (
+        Retention,
+        {
+            "keep_last": kinds.whole(0, _MANY),
+            "keep_rollback": kinds.whole(1, _MANY),
+            "min_age": _duration,
+            "grace": _duration,
+        },
+    ),
+    "gates": (Gates, {"breaking": _GATE, "require_load": _GATE}),
+    "access": (Access, {"shared": kinds.truth}),
+    "storage": (Storage, {"dedup": kinds.one_of("reflink", "hardlink", "off"), "network_fs": kinds.truth}),
+}
+
+
+def _read(fields: dict[str, object]) -> Config:
+    found: dict[str, Any] = kinds.read(
+        {"format": kinds.whole(FORMAT, FORMAT)}, {"format": fields.pop("format")}, ("format",)
+    )
+    for name, given in fields.items():
+        if name not in _SECTIONS:
+            raise ValueError(f"{name}: unknown key")
+        section, known = _SECTIONS[name]
+        found[name] = section(**kinds.read(known, given, prefix=f"{name}."))
+    return Config(**found)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
 
-from modelrepo.core.values import Value, has_control
+from modelrepo.core.values import has_control
 
 #: Bounds at push.
 MAX_FILES = 100_000
 MAX_LEVELS = 32
 MAX_NAME_BYTES = 200
+#: A manifest of the largest version that push takes fits easily; what is larger was not written by modelrepo.
+MAX_MANIFEST_BYTES = 256 * 1024 * 1024
 #: The largest file of requests, golden or for a prediction.
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
 
 
-class FileEntry(Value):
+@dataclass(frozen=True, kw_only=True)
+class FileEntry:
     """One file of a version.
 
     Attributes:
@@ -27,6 +32,7 @@ class FileEntry(Value):
     path: str
     size: int
     digest: str
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
 
 def name_problem(name: str) -> str | None:

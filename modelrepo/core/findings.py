@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-from modelrepo.core.values import Value
 
-
-class Finding(Value):
+@dataclass(frozen=True, kw_only=True)
+class Finding:
     """One thing that a model could do to the host that runs it, or that hides what it does.
 
     Attributes:
@@ -26,6 +26,7 @@ class Finding(Value):
     reason: str
     node: str
     within: str
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     @property
     def text(self) -> str:

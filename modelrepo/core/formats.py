@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
-
 from modelrepo.errors import IntegrityError
 
 #: What this program writes. It opens this and every older one.
@@ -19,12 +17,3 @@ def newer_format(where: str, number: int) -> IntegrityError:
         got=f"format {number}",
         hint="use the modelrepo that wrote it, or a newer one",
     )
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first thing that pydantic found, in one line."""
-    problem = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return f"{where}: unknown key"
-    return f"{where}: {problem['msg']}" if where else str(problem["msg"])

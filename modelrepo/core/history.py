@@ -9,7 +9,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -18,11 +17,11 @@ from modelrepo.core.facts import Facts
 from modelrepo.core.moment import Moment
 from modelrepo.core.records import Line, Record
 from modelrepo.core.refs import Version
+from modelrepo.core.values import Value
 from modelrepo.core.versions import Stack, Versions, without
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Value):
     """What the journal knows about a version that is not deleted."""
 
     digest: str
@@ -33,16 +32,14 @@ class Stored:
     adopted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Pin:
+class Pin(Value):
     """Why a version is kept for ever, and since when."""
 
     reason: str | None
     time: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Value):
     """The journal's sum.
 
     Attributes:
@@ -61,13 +58,13 @@ class State:
 
     highest: int = 0
     size: int = 0
-    stored: Facts[Stored] = field(default_factory=Facts)
-    removed: Facts[datetime] = field(default_factory=Facts)
-    pins: Facts[Pin] = field(default_factory=Facts)
-    annotations: Facts[Annotation] = field(default_factory=Facts)
-    left: Facts[Moment] = field(default_factory=Facts)
-    stacks: Mapping[str, Stack] = field(default_factory=dict)
-    rolled_back: Mapping[str, Versions] = field(default_factory=dict)
+    stored: Facts[Stored] = Facts()
+    removed: Facts[datetime] = Facts()
+    pins: Facts[Pin] = Facts()
+    annotations: Facts[Annotation] = Facts()
+    left: Facts[Moment] = Facts()
+    stacks: Mapping[str, Stack] = {}
+    rolled_back: Mapping[str, Versions] = {}
     former: frozenset[str] = frozenset()
     open: Record | None = None
 
@@ -156,7 +153,7 @@ class _Fold:
                 self.stored.put(version, stored((record,)), line)
                 self.size += record.size or 0
             case "push-again" if version is not None and version in self.stored:
-                self.stored.add(version, replace(self.stored[version], pushed=record.moment), line)
+                self.stored.add(version, self.stored[version].replaced(pushed=record.moment), line)
             case "pin" if version is not None:
                 self.pins.put(version, pin((record,)), line)
             case "unpin" if version is not None:
@@ -287,8 +284,7 @@ def moves_at(records: Iterable[Record], time: datetime) -> dict[str, Record]:
 Verdict = Literal["done", "aborted", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Value):
     """What the tree says about an open intent.
 
     Attributes:
@@ -330,6 +326,6 @@ def settle(state: State, evidence: Evidence) -> State:
         return state
     intent = state.open
     if judge(intent, evidence) == "done":
-        closing = intent.model_copy(update={"phase": "done", "intent": intent.seq})
+        closing = intent.replaced(phase="done", intent=intent.seq)
         return fold([closing], state)
-    return replace(state, open=None)
+    return state.replaced(open=None)

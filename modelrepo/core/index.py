@@ -11,7 +11,6 @@ import re
 import zlib
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
 from typing import Any, TypeVar
 
 from modelrepo.core import history
@@ -19,6 +18,7 @@ from modelrepo.core.facts import Facts, Lines
 from modelrepo.core.history import State
 from modelrepo.core.records import Record
 from modelrepo.core.refs import Version, is_channel
+from modelrepo.core.values import Value
 from modelrepo.core.versions import Stack, Versions
 from modelrepo.errors import IntegrityError
 
@@ -29,8 +29,7 @@ _SEAL = re.compile(rb"[0-9a-f]{8}\n")
 _SEAL_BYTES = 9
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(Value):
     """By what the system tells that nobody has touched a journal: any write changes at least one of these."""
 
     inode: int
@@ -39,8 +38,7 @@ class Stamp:
     changed: int
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Value):
     """A line of a journal, and all that stands before it.
 
     Attributes:
@@ -58,8 +56,7 @@ class Mark:
     crc: int
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(Value):
     """A journal's sum up to a line that left no intent open, and the journal as it was then."""
 
     mark: Mark
@@ -103,8 +100,8 @@ def encode(index: Index) -> bytes:
     header = {
         "index": _FORMAT,
         "order": _order(),
-        "mark": astuple(index.mark),
-        "stamp": astuple(index.stamp),
+        "mark": [*vars(index.mark).values()],
+        "stamp": [*vars(index.stamp).values()],
         "highest": state.highest,
         "size": state.size,
         "former": sorted(state.former),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from modelrepo.core.modes import Modes
 from modelrepo.core.refs import Version
+from modelrepo.core.values import Value
 
 #: The directory that makes a directory a repository.
 STATE = ".modelrepo"
@@ -19,8 +19,7 @@ _HEX_DIGITS = 64
 SYSTEM_ENTRIES = frozenset({"lost+found", ".snapshot", ".snapshots", ".zfs", ".Trash-0", ".Trash-1000", ".DS_Store"})
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Value):
     """The paths of the repository at `root`, an absolute path without links."""
 
     root: Path

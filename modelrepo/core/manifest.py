@@ -8,20 +8,18 @@ from typing import Any, Literal, Self
 from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from modelrepo.core.contents import FileEntry, content_digest, is_safe_path
+from modelrepo.core.documents import Document, Timestamp, VersionField, first_problem
 from modelrepo.core.findings import Finding
-from modelrepo.core.formats import FORMAT, first_problem, newer_format
+from modelrepo.core.formats import FORMAT, newer_format
 from modelrepo.core.layout import MANIFEST
 from modelrepo.core.refs import Version
 from modelrepo.core.signatures import Signature
 from modelrepo.core.training import Training
-from modelrepo.core.values import Actor, Timestamp, Value, VersionField
+from modelrepo.core.values import Actor
 from modelrepo.errors import IntegrityError
 
-#: A manifest of the largest version that push takes fits easily; what is larger was not written by modelrepo.
-MAX_MANIFEST_BYTES = 256 * 1024 * 1024
 
-
-class Exported(Value):
+class Exported(Document):
     """What a version was in the repository that it was exported from; its content is the same.
 
     Attributes:
@@ -41,7 +39,7 @@ class Exported(Value):
     host: str
 
 
-class Origin(Value):
+class Origin(Document):
     """Where a version came from.
 
     Attributes:
@@ -55,7 +53,7 @@ class Origin(Value):
     exported: Exported | None = None
 
 
-class Golden(Value):
+class Golden(Document):
     """The golden requests that a version carries: kept in the repository, not among its files.
 
     Attributes:
@@ -71,7 +69,7 @@ class Golden(Value):
     requests: int
 
 
-class Keras(Value):
+class Keras(Document):
     """The Keras model that a version was exported from at its push.
 
     Attributes:
@@ -95,7 +93,7 @@ class Keras(Value):
     kept: bool = False
 
 
-class Manifest(Value):
+class Manifest(Document):
     """One version.
 
     Attributes:

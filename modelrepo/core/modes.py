@@ -8,7 +8,7 @@ both: they are never changed, only deleted with what holds them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from modelrepo.core.values import Value
 
 #: Every file of a version, its manifest, and manifests that outlived their version.
 FILE = 0o444
@@ -22,8 +22,7 @@ _GROUP = 0o2070
 _FS_GROUP_FILE, _FS_GROUP_DIRECTORY = 0o660, 0o2770
 
 
-@dataclass(frozen=True, slots=True)
-class Modes:
+class Modes(Value):
     """The modes of one repository. They are set as they stand here, whatever the umask.
 
     Attributes:

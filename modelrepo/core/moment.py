@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from modelrepo.core.values import Value
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+
+class Moment(Value):
     """A point in time, on the wall clock and on the clock that never jumps.
 
     Attributes:

@@ -12,14 +12,13 @@ import json
 import re
 import zlib
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from datetime import datetime
+from typing import Any, Literal, get_args
 
-from pydantic import AfterValidator, ConfigDict, Field, FiniteFloat, StringConstraints, ValidationError
-
-from modelrepo.core.formats import first_problem
+from modelrepo.core import kinds
 from modelrepo.core.moment import Moment
-from modelrepo.core.refs import MAX_NUMBER, is_channel
-from modelrepo.core.values import Actor, Timestamp, Value, VersionField
+from modelrepo.core.refs import MAX_NUMBER, Version, is_channel
+from modelrepo.core.values import Actor, Value, read_time, read_version
 
 Phase = Literal["start", "intent", "done", "aborted", "unknown"]
 Action = Literal[
@@ -28,26 +27,18 @@ Action = Literal[
 ]  # fmt: skip
 
 
-def _channel(name: str) -> str:
-    if not is_channel(name):
-        raise ValueError("it is no channel's name")
-    return name
-
-
-#: What paths are made of is checked when it is read: a journal that somebody forged names nothing outside.
-ChannelName = Annotated[str, AfterValidator(_channel)]
-TokenName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
-#: Nothing beyond what can be reckoned with.
-Uptime = Annotated[FiniteFloat, Field(ge=0, le=1e12)]
-Count = Annotated[int, Field(ge=0, le=MAX_NUMBER)]
-
 #: `prev` of the first line.
 NOTHING = "sha256:" + "0" * 64
 _CRC = re.compile(rb',"crc":"([0-9a-f]{8})"\}\n')
 _CRC_BYTES = len(b',"crc":"00000000"}\n')
+#: `json.loads` would look for white space around each line.
+_JSON = json.JSONDecoder()
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,100}")
+#: Nothing beyond what can be reckoned with.
+_LONGEST_UPTIME = 1e12
 
 
-class Record(Value):
+class Record(Value, renamed={"origin": "from"}, kw_only=True):
     """One line. Fields that do not apply are None, and are left out on the disk.
 
     Attributes:
@@ -84,36 +75,34 @@ class Record(Value):
         prev: Digest of the raw line before.
     """
 
-    model_config = ConfigDict(populate_by_name=True)
-
     seq: int
-    time: Timestamp
+    time: datetime
     boot: str
-    uptime: Uptime
+    uptime: float
     actor: Actor
     phase: Phase
     action: Action | None = None
     intent: int | None = None
-    channel: ChannelName | None = None
-    origin: VersionField | None = Field(default=None, alias="from")
-    to: VersionField | None = None
-    version: VersionField | None = None
-    token: TokenName | None = None
+    channel: str | None = None
+    origin: Version | None = None
+    to: Version | None = None
+    version: Version | None = None
+    token: str | None = None
     digest: str | None = None
     manifest_digest: str | None = None
-    size: Count | None = None
-    files: Count | None = None
-    steps: Count | None = None
+    size: int | None = None
+    files: int | None = None
+    steps: int | None = None
     breaking: tuple[str, ...] | None = None
     allowed_ops: tuple[str, ...] | None = None
     labels: dict[str, str] | None = None
-    metrics: dict[str, FiniteFloat] | None = None
+    metrics: dict[str, float] | None = None
     message: str | None = None
     unset: tuple[str, ...] | None = None
     reason: str | None = None
     recorded_by: Actor | None = None
     recovered: bool | None = None
-    highest: Count | None = None
+    highest: int | None = None
     previous: str | None = None
     prev: str
 
@@ -121,6 +110,82 @@ class Record(Value):
     def moment(self) -> Moment:
         """When it was recorded."""
         return Moment(self.time, self.boot, self.uptime)
+
+
+def _channel(value: object) -> str:
+    """What paths are made of is checked when it is read: a journal that somebody forged names nothing outside."""
+    if type(value) is not str or not is_channel(value):
+        raise ValueError("it is no channel's name")
+    return value
+
+
+def _token(value: object) -> str:
+    if type(value) is not str or not _TOKEN.fullmatch(value):
+        raise ValueError("it is no name in staging or trash")
+    return value
+
+
+def _uptime(value: object) -> float:
+    found = kinds.number(value)
+    if not 0 <= found <= _LONGEST_UPTIME:
+        raise ValueError("it is no time since a boot")
+    return found
+
+
+def _actor(value: object) -> Actor:
+    known = _ACTORS.get(key := repr(value))
+    if known is None:
+        known = Actor(**kinds.read(_ACTOR, value, ("user", "uid", "host")))
+        if len(_ACTORS) < _MANY_ACTORS:
+            _ACTORS[key] = known
+    return known
+
+
+#: Few people write many records.
+_ACTORS: dict[str, Actor] = {}
+_MANY_ACTORS = 1000
+
+
+_ACTOR: dict[str, kinds.Kind] = {
+    "user": kinds.text,
+    "uid": kinds.whole(-(2**63), MAX_NUMBER),
+    "host": kinds.text,
+    "claims": kinds.each(kinds.text),
+}
+_COUNT = kinds.whole(0, MAX_NUMBER)
+_KINDS: dict[str, kinds.Kind] = {
+    "seq": _COUNT,
+    "time": read_time,
+    "boot": kinds.text,
+    "uptime": _uptime,
+    "actor": _actor,
+    "phase": kinds.one_of(*get_args(Phase)),
+    "action": kinds.one_of(*get_args(Action)),
+    "intent": _COUNT,
+    "channel": _channel,
+    "from": read_version,
+    "to": read_version,
+    "version": read_version,
+    "token": _token,
+    "digest": kinds.text,
+    "manifest_digest": kinds.text,
+    "size": _COUNT,
+    "files": _COUNT,
+    "steps": _COUNT,
+    "breaking": kinds.texts,
+    "allowed_ops": kinds.texts,
+    "labels": kinds.each(kinds.text),
+    "metrics": kinds.each(kinds.number),
+    "message": kinds.text,
+    "unset": kinds.texts,
+    "reason": kinds.text,
+    "recorded_by": _actor,
+    "recovered": kinds.truth,
+    "highest": _COUNT,
+    "previous": kinds.text,
+    "prev": kinds.text,
+}
+_REQUIRED = ("seq", "time", "boot", "uptime", "actor", "phase", "prev")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +202,7 @@ class Line:
         return self.start + len(self.raw)
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
+class Damage(Value):
     """What is wrong with a journal beyond its unfinished end.
 
     Attributes:
@@ -150,8 +214,7 @@ class Damage:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(Value):
     """A journal, as far as it can be read.
 
     Attributes:
@@ -174,7 +237,7 @@ def line_digest(raw: bytes) -> str:
 
 def encode(record: Record) -> bytes:
     """Write a record as a line."""
-    fields = record.model_dump(mode="json", by_alias=True, exclude_none=True)
+    fields = {name: value for name, value in record.as_json().items() if value is not None}
     body = json.dumps(fields, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
     return body[:-1] + b',"crc":"%08x"}\n' % zlib.crc32(body)
 
@@ -192,9 +255,15 @@ def decode(raw: bytes) -> Record:
     if int(match[1], 16) != zlib.crc32(body):
         raise ValueError("its checksum is wrong")
     try:
-        return Record.model_validate_json(body)
-    except ValidationError as error:
-        raise ValueError(first_problem(error)) from error
+        found, end = _JSON.raw_decode(text := body.decode())
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if end != len(text):
+        raise ValueError("something stands behind it")
+    fields = kinds.read(_KINDS, found, _REQUIRED)
+    if "from" in fields:
+        fields["origin"] = fields.pop("from")
+    return Record(**fields)
 
 
 def parse_journal(data: bytes, start: int = 0, seq: int = 1) -> Parsed:

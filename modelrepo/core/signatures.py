@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
-
-from pydantic import Field
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from modelrepo.core.values import Value
 from modelrepo.errors import RequestError
@@ -13,7 +12,8 @@ from modelrepo.errors import RequestError
 Shape = list[int | None] | None
 
 
-class Tensor(Value):
+@dataclass(frozen=True, kw_only=True)
+class Tensor:
     """One input or output of a signature.
 
     Attributes:
@@ -29,9 +29,11 @@ class Tensor(Value):
     shape: Shape
     optional: bool = False
     encoding: Literal["dense", "sparse", "composite"] = "dense"
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
 
-class Signature(Value):
+@dataclass(frozen=True, kw_only=True)
+class Signature:
     """One named way to call a model.
 
     Attributes:
@@ -43,9 +45,10 @@ class Signature(Value):
     method_name: str
     inputs: dict[str, Tensor]
     outputs: dict[str, Tensor]
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
 
-class Change(Value):
+class Change(Value, renamed={"before": "from", "after": "to"}):
     """One difference between two contracts.
 
     Attributes:
@@ -60,8 +63,8 @@ class Change(Value):
     signature: str
     kind: str
     key: str | None
-    before: str | None = Field(serialization_alias="from")
-    after: str | None = Field(serialization_alias="to")
+    before: str | None
+    after: str | None
     text: str
 
 

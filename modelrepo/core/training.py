@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from modelrepo.core.units import format_size
-from modelrepo.core.values import Value
 
 
-class Training(Value):
+@dataclass(frozen=True, kw_only=True)
+class Training:
     """What only training needs of a model.
 
     Attributes:
@@ -18,6 +21,7 @@ class Training(Value):
     signatures: tuple[str, ...] = ()
     variables: int = 0
     size: int = 0
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     def is_worth_saying(self, whole: int) -> bool:
         """Whether it is more than crumbs, such as a layer's seed, of a model of so many bytes.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import zlib
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelrepo.core import index as indexing
@@ -16,6 +15,7 @@ from modelrepo.core.history import EMPTY, State, fold_lines
 from modelrepo.core.index import Index, Mark, Stamp
 from modelrepo.core.modes import FILE
 from modelrepo.core.records import Parsed, Record, decode, line_digest, parse_journal
+from modelrepo.core.values import Value
 from modelrepo.fs import durable
 from modelrepo.fs.look import open_regular, read_file
 
@@ -30,8 +30,7 @@ def stamp_of(status: os.stat_result) -> Stamp:
     return Stamp(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Value):
     """A journal, as it was read.
 
     Attributes:
@@ -168,7 +167,7 @@ def follow(known: Known, path: Path) -> Known:
     if grown is None:
         return _whole(path)
     lines = (*known.parsed.lines, *grown.parsed.lines[1:])
-    return replace(grown, parsed=replace(grown.parsed, lines=lines))
+    return grown.replaced(parsed=grown.parsed.replaced(lines=lines))
 
 
 def _whole(path: Path) -> Known:

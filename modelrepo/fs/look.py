@@ -7,11 +7,11 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from modelrepo.core.layout import STATE, SYSTEM_ENTRIES, Layout, version_in_view, version_of_path
 from modelrepo.core.refs import Version, is_channel, number_of
+from modelrepo.core.values import Value
 from modelrepo.core.versions import Versions
 
 #: What fits into a core's own cache: with 1 MiB, reading and writing took twice as long (docs/decisions/0007).
@@ -48,8 +48,10 @@ def read_file(path: Path, limit: int) -> bytes:
     Raises:
         OSError: As `open_regular`; `EFBIG` where it has more than `limit` bytes.
     """
-    with os.fdopen(open_regular(path), "rb") as file:
-        data = file.read(limit + 1)
+    with os.fdopen(open_regular(path), "rb", buffering=0) as file:
+        data = file.read(min(os.fstat(file.fileno()).st_size, limit) + 1)  # no buffer for the whole limit
+        while len(data) <= limit and (more := file.read(limit + 1 - len(data))):  # it grows, or a signal came
+            data += more
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))
     return data
@@ -75,8 +77,7 @@ def file_digest(path: Path, seen: Callable[[int], None] | None = None) -> tuple[
     return size, f"sha256:{digest.hexdigest()}"
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Value):
     """A symbolic link in the root.
 
     Attributes:
@@ -103,8 +104,7 @@ class Link:
         return is_channel(self.name)
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(Value):
     """What stands in the root.
 
     Attributes:
@@ -180,8 +180,7 @@ def _follow(root: Path, path: str, text: str) -> tuple[Version | None, Version |
     return into if exact else None, into, False
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Value):
     """One entry of `serving/`: a channel's view, or something else that lies there.
 
     Attributes:
@@ -235,8 +234,7 @@ def read_views(layout: Layout) -> dict[str, View]:
     return {name: view for name, view in views.items() if view is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Value):
     """One entry below a version, as it stands on the disk.
 
     Attributes:

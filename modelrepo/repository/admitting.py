@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelrepo.core import findings
 from modelrepo.errors import ModelError
-from modelrepo.savedmodel.report import Loaded, Report
 from modelrepo.savedmodel.runner import Inspector
 from modelrepo.savedmodel.trial import NOTHING, Trial
+
+if TYPE_CHECKING:
+    from modelrepo.savedmodel.report import Loaded, Report
 
 _NAMED = 20
 

@@ -92,7 +92,7 @@ def _later(layout: Layout, timeout: float | None, founding: Founding, progress: 
         adopted.append(each)
     result = _result(layout, adopted, survey, created=False)
     whole = initializing.whole(layout, founding)
-    result = result.model_copy(update={"warnings": (*result.warnings, *whole.warnings)})
+    result = result.replaced(warnings=(*result.warnings, *whole.warnings))
     absolute = any(
         link.is_channel and link.version is not None and not link.relative for link in snapshot.tree.links.values()
     )

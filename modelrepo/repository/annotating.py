@@ -14,7 +14,7 @@ def annotate(layout: Layout, ref: Ref, said: Annotation, timeout: float | None) 
     with writing(layout, timeout) as writer:
         snapshot = writer.snapshot()
         version = snapshot.resolve(ref)
-        manifest = snapshot.manifest(version)
+        manifest = snapshot.outline(version)
         before = snapshot.about(manifest)
         unset = said.unset & (before.labels.keys() | before.metrics.keys())
         before_all = writer.state.annotations.get(version, Annotation())

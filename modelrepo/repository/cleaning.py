@@ -47,7 +47,7 @@ def cleanup(
         RefusedError: The grace is too short for a network file system.
     """
     if dry_run:
-        snapshot = reading.take(layout, whole=True)
+        snapshot = reading.take(layout)  # a plan deletes nothing: the index will do
         proposal = planning.plan(snapshot, planning.retention(snapshot, rules))
         return CleanupResult(
             removed=proposal.going,

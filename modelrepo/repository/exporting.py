@@ -12,10 +12,10 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelrepo.core.contents import FileEntry
 from modelrepo.core.layout import MANIFEST, Layout
-from modelrepo.core.manifest import Manifest
 from modelrepo.core.refs import Ref, Version
 from modelrepo.errors import (
     IntegrityError,
@@ -32,6 +32,9 @@ from modelrepo.repository.progress import Counter, Progress
 from modelrepo.repository.results import ExportResult
 from modelrepo.repository.snapshot import Snapshot
 from modelrepo.repository.writing import token
+
+if TYPE_CHECKING:
+    from modelrepo.core.manifest import Manifest
 
 _NAMED = 5
 _PREFIX = "modelrepo-export"
@@ -59,7 +62,7 @@ def export(layout: Layout, ref: Ref, path: Path, progress: Progress | None = Non
         staging.require_room(place.parent, listing)
         result = ExportResult(version=lease.version, path=str(place), files=len(manifest.files), size=manifest.size)
         with _beside(place) as copy, _golden(snapshot, manifest, place, copy) as (requests, warnings):
-            result = result.model_copy(update={"golden": requests, "warnings": warnings})
+            result = result.replaced(golden=requests, warnings=warnings)
             files = copying.copy(listing, copy, None, seen=Counter(manifest.size, progress).add)
             _compare(lease.version, manifest, files)
             durable.write_new(copy / MANIFEST, raw, None)

@@ -13,9 +13,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from modelrepo.core.manifest import Keras
 from modelrepo.core.units import format_size
 from modelrepo.errors import ModelError, RequestError, SourceError, SystemRefusedError, from_os
 from modelrepo.fs import copying, deletion, durable, look, source
@@ -26,6 +25,9 @@ from modelrepo.savedmodel.keras_export import Wishes
 from modelrepo.savedmodel.keras_made import KerasExport
 from modelrepo.savedmodel.runner import Inspector, default_memory
 from modelrepo.savedmodel.trial import refusal
+
+if TYPE_CHECKING:  # it brings pydantic
+    from modelrepo.core.manifest import Keras
 
 #: How Keras's files are called, and what they begin with: a zip archive's or HDF5's mark.
 SUFFIXES = {".keras": b"PK\x03\x04", ".h5": b"\x89HDF\r\n\x1a\n", ".hdf5": b"\x89HDF\r\n\x1a\n"}
@@ -124,6 +126,8 @@ def exported(path: Path, wishes: Wishes, *, keep: bool, memory: int | None, seco
         SourceError: It is missing, or no Keras file.
         ModelError: It needs something that it does not get, or cannot be exported.
     """
+    from modelrepo.core.manifest import Keras
+
     wanted = _findable(wishes)
     data_size, digest = _digested(path)
     mark = SUFFIXES[path.suffix]
@@ -166,6 +170,8 @@ def exported_live(model: Any, wishes: Wishes) -> Iterator[Source]:
             expected="KERAS_BACKEND=tensorflow",
             hint="save the model and push the file: it is exported in a process of its own",
         )
+    from modelrepo.core.manifest import Keras
+
     scratch = durable.scratch()
     try:
         directory = scratch / "export"

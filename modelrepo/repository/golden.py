@@ -13,11 +13,12 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from modelrepo.core import modes
 from modelrepo.core.contents import MAX_REQUEST_BYTES
 from modelrepo.core.layout import Layout
-from modelrepo.core.manifest import Golden, Manifest
+from modelrepo.core.outline import Outline
 from modelrepo.core.refs import Version
 from modelrepo.errors import IntegrityError, ModelRepoError, RequestError, from_os
 from modelrepo.fs import ballast, durable
@@ -26,7 +27,10 @@ from modelrepo.repository import opening
 from modelrepo.repository.results import Problem
 from modelrepo.repository.snapshot import Snapshot
 from modelrepo.repository.writing import Writer
-from modelrepo.savedmodel.runner import Inspector
+
+if TYPE_CHECKING:  # they bring pydantic, which a cleanup has no need of
+    from modelrepo.core.manifest import Golden, Manifest
+    from modelrepo.savedmodel.runner import Inspector
 
 _ZIP = b"PK\x03\x04"
 _NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
@@ -80,8 +84,10 @@ def take(inspector: Inspector, data: bytes) -> Kept:
     Raises:
         RequestError: They are something else.
     """
+    from modelrepo.core.manifest import Golden
+
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-    kind = "npz" if data.startswith(_ZIP) else "json"
+    kind: Literal["npz", "json"] = "npz" if data.startswith(_ZIP) else "json"
     return Kept(data, Golden(digest=digest, format=kind, size=len(data), requests=inspector.count(data)))
 
 
@@ -141,7 +147,7 @@ def is_there(path: Path, data: bytes) -> bool:
     return False
 
 
-def load(snapshot: Snapshot, manifest: Manifest) -> bytes | None:
+def load(snapshot: Snapshot, manifest: Manifest | Outline) -> bytes | None:
     """The bytes of a version's golden file, checked; None where it has none.
 
     Raises:
@@ -170,7 +176,7 @@ def load(snapshot: Snapshot, manifest: Manifest) -> bytes | None:
     )
 
 
-def problems(snapshot: Snapshot, version: Version, manifest: Manifest, *, quick: bool) -> Iterator[Problem]:
+def problems(snapshot: Snapshot, version: Version, manifest: Outline, *, quick: bool) -> Iterator[Problem]:
     """What is wrong with a version's golden file."""
     facts = manifest.golden
     if facts is None:
@@ -208,7 +214,7 @@ def named(snapshot: Snapshot, besides: Collection[Version] = ()) -> dict[Version
     Raises:
         IntegrityError: A manifest cannot be read.
     """
-    facts = {version: snapshot.manifest(version).golden for version in snapshot.present if version not in besides}
+    facts = {version: snapshot.outline(version).golden for version in snapshot.present if version not in besides}
     return {
         version: None if golden is None else snapshot.layout.golden_file(golden.digest, golden.format)
         for version, golden in facts.items()

@@ -75,7 +75,7 @@ def inspect(layout: Layout, argument: str, load: Limits | None) -> Inspection:
             error.partial = found
             raise
     done = {"load": "passed", "loaded_by": loaded.tensorflow_version, "cage": loaded.cage, "golden": loaded.golden}
-    return found.model_copy(update=done)
+    return found.replaced(**done)
 
 
 def require_model(place: Path, argument: str) -> None:

@@ -7,14 +7,17 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelrepo.core.contents import FileEntry
 from modelrepo.core.layout import MANIFEST
-from modelrepo.core.manifest import Exported, Manifest, parse_manifest
 from modelrepo.core.values import check_labels, check_metrics, check_text
 from modelrepo.errors import IntegrityError, ModelRepoError, SourceError, told
 from modelrepo.fs.look import read_file
 from modelrepo.fs.source import Listing
+
+if TYPE_CHECKING:  # few sources are exports, and it brings pydantic
+    from modelrepo.core.manifest import Exported, Manifest
 
 _NAMED = 5
 #: A manifest of the most files that a push takes, with names of usual length.
@@ -30,6 +33,8 @@ class Export:
 
     def origin(self) -> Exported:
         """The same as a record of where a version came from."""
+        from modelrepo.core.manifest import Exported
+
         manifest = self.manifest
         return Exported(
             version=manifest.version,
@@ -74,6 +79,8 @@ def read(listing: Listing) -> Export | None:
     """
     if listing.manifest is None:
         return None
+    from modelrepo.core.manifest import parse_manifest
+
     try:
         raw = read_file(Path(listing.manifest.real), _LIMIT)
         manifest = parse_manifest(raw, listing.manifest.real)

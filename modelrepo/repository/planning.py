@@ -75,7 +75,7 @@ def retention(snapshot: Snapshot, rules: Mapping[str, object]) -> Retention:
     Raises:
         RefusedError: On a network file system nobody sees who else reads a version; only time protects its readers.
     """
-    found = snapshot.config.retention.model_copy(update=rules)
+    found = snapshot.config.retention.replaced(**rules)
     if snapshot.config.storage.network_fs and found.grace < _NETWORK_GRACE:
         raise RefusedError(
             "nothing is deleted: a grace of less than 24h is refused on a network file system, where leases and "

@@ -11,13 +11,13 @@ import contextlib
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelrepo import __version__
 from modelrepo.core import modes
 from modelrepo.core.annotations import About, Annotation
 from modelrepo.core.contents import FileEntry, content_digest
 from modelrepo.core.layout import MANIFEST, Layout
-from modelrepo.core.manifest import Manifest, Origin
 from modelrepo.core.refs import NumberRef, Version
 from modelrepo.errors import IntegrityError, ModelRepoError, UnconfirmedError, from_os, told
 from modelrepo.fs import copying, durable, machine, source
@@ -40,6 +40,9 @@ from modelrepo.repository.results import PushResult
 from modelrepo.repository.writing import Writer, check_file_system, lock_seconds, writing
 from modelrepo.savedmodel.runner import Inspector, default_memory
 from modelrepo.savedmodel.trial import Trial
+
+if TYPE_CHECKING:
+    from modelrepo.core.manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -196,6 +199,8 @@ def _same(snapshot: reading.Snapshot, digest: str) -> set[Version]:
 def _write_manifest(
     staged: _Staged, place: Path, options: Options, digest: str, version: Version
 ) -> tuple[Manifest, bytes]:
+    from modelrepo.core.manifest import Manifest, Origin
+
     actor = machine.actor()
     report, loaded = staged.checked.report, staged.checked.loaded
     export = staged.export
@@ -256,7 +261,7 @@ def _push_again(writer: Writer, version: Version, staged: _Staged, options: Opti
     now: dict[str, object] = {} if checked.loaded is None else {"load": "passed"}
     if checked.report is not None:  # what is known now, not what was known then
         now |= {"findings": checked.report.findings, "scanned_by": checked.report.scanned_by}
-    return result.model_copy(update={**now, "allowed_ops": checked.allowed})
+    return result.replaced(**now, allowed_ops=checked.allowed)
 
 
 def _rename(writer: Writer, staged: _Staged, manifest: Manifest, raw: bytes, warnings: list[str]) -> PushResult:
@@ -326,9 +331,9 @@ def _promoted(layout: Layout, result: PushResult, request: moving.Request, timeo
             move = moving.promote(layout, NumberRef(result.version), request, dry_run=False, timeout=timeout)
     except ModelRepoError as error:
         moved = error.partial if isinstance(error, UnconfirmedError) else None
-        error.partial = result.model_copy(update={"promoted": moved})
+        error.partial = result.replaced(promoted=moved)
         error.message = (
             f"{result.version} is stored, but not promoted: {error.message}" if moved is None else error.message
         )
         raise
-    return result.model_copy(update={"promoted": move, "warnings": (*result.warnings, *move.warnings)})
+    return result.replaced(promoted=move, warnings=(*result.warnings, *move.warnings))

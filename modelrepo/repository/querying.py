@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from modelrepo.core.annotations import About, Annotation
+from modelrepo.core import outline
+from modelrepo.core.contents import MAX_MANIFEST_BYTES
 from modelrepo.core.layout import Layout
-from modelrepo.core.manifest import MAX_MANIFEST_BYTES, Manifest, parse_manifest
-from modelrepo.core.refs import NumberRef, Ref, Version
+from modelrepo.core.outline import Outline
+from modelrepo.core.refs import NumberRef, Ref, Version, parse_channel
 from modelrepo.core.serving import model_name, server_config
-from modelrepo.core.values import Timestamp, Value, VersionField
 from modelrepo.errors import IntegrityError, ModelRepoError, NotFoundError, RequestError, told
 from modelrepo.fs.look import NO_FILE, read_file, room
 from modelrepo.repository import opening, planning, routing, sizing, verifying
@@ -23,10 +20,13 @@ from modelrepo.repository.results import (
     Problem,
     ServingConfig,
     Status,
-    VersionDetails,
     VersionSummary,
 )
 from modelrepo.repository.snapshot import Snapshot
+
+if TYPE_CHECKING:  # they bring pydantic
+    from modelrepo.core.manifest import Manifest
+    from modelrepo.repository.results import VersionDetails
 
 #: So many versions are looked at while somebody waits for a glance.
 _FEW = 500
@@ -65,7 +65,7 @@ def _summary(snapshot: Snapshot, version: Version) -> VersionSummary:
         "removed_at": snapshot.state.removed.get(version),
     }
     try:
-        said = _said(snapshot, version)
+        said = _outline(snapshot, version)
     except (ModelRepoError, OSError) as error:
         return VersionSummary(
             digest=stored.digest if stored else "",
@@ -80,7 +80,7 @@ def _summary(snapshot: Snapshot, version: Version) -> VersionSummary:
             problem=told(error, "read it"),
             **state,
         )
-    about = snapshot.state.annotations.get(version, Annotation()).over(About(said.labels, said.metrics, said.message))
+    about = snapshot.about(said)
     return VersionSummary(
         digest=said.digest,
         size=said.size,
@@ -90,33 +90,16 @@ def _summary(snapshot: Snapshot, version: Version) -> VersionSummary:
         labels=about.labels,
         metrics=about.metrics,
         message=about.message,
-        signatures=None if said.signatures is None else tuple(said.signatures),
+        signatures=said.names,
         **state,
     )
 
 
-class _Said(Value, extra="ignore"):
-    """What a list tells of a manifest, without the files, whose digests take longer to validate than all else."""
-
-    version: VersionField
-    digest: str
-    size: int
-    created_at: Timestamp
-    load: Literal["passed", "skipped"]
-    labels: dict[str, str]
-    metrics: dict[str, float]
-    message: str | None
-    signatures: dict[str, Any] | None
-
-
-def _said(snapshot: Snapshot, version: Version) -> _Said | Manifest:
-    """What a version's manifest says: validated whole, unless the journal says that these bytes were at their push."""
-    if version not in snapshot.state.removed and version in snapshot.state.stored:
-        with contextlib.suppress(ValidationError):  # then somebody forged both: the whole manifest says what is wrong
-            said = _Said.model_validate_json(snapshot.manifest_bytes(version))
-            if said.version == version:
-                return said
-    return manifest_of(snapshot, version)[0]
+def _outline(snapshot: Snapshot, version: Version) -> Outline:
+    """What a version's manifest says, also where the version was deleted."""
+    if version not in snapshot.state.removed:
+        return snapshot.outline(version)
+    return outline.require(manifest_of(snapshot, version)[1], str(snapshot.layout.removed_manifest(version)))
 
 
 def manifest_of(snapshot: Snapshot, version: Version) -> tuple[Manifest, bytes]:
@@ -128,6 +111,8 @@ def manifest_of(snapshot: Snapshot, version: Version) -> tuple[Manifest, bytes]:
     """
     if version not in snapshot.state.removed:
         return snapshot.read_manifest(version)
+    from modelrepo.core.manifest import parse_manifest
+
     path = snapshot.layout.removed_manifest(version)
     opening.require_directory(path.parent)
     try:
@@ -145,6 +130,9 @@ def manifest_of(snapshot: Snapshot, version: Version) -> tuple[Manifest, bytes]:
 
 def show(layout: Layout, ref: Ref) -> VersionDetails:
     """One version, also one that was deleted."""
+    from modelrepo.core.manifest import Manifest
+    from modelrepo.repository.results import VersionDetails
+
     snapshot = reading.take(layout)
     gone = isinstance(ref, NumberRef) and ref.version in snapshot.state.removed
     version = ref.version if gone and isinstance(ref, NumberRef) else snapshot.resolve(ref)
@@ -204,8 +192,21 @@ def _damaged(snapshot: Snapshot) -> Iterator[Problem]:
                 yield Problem(kind="version-damaged", path=str(version), detail=told(error, "look at it"))
 
 
+def check_channels(snapshots: Sequence[Snapshot], channels: Collection[str]) -> None:
+    """Refuse channels that none of the repositories has.
+
+    Raises:
+        NotFoundError: There is such a one.
+    """
+    there = {channel for snapshot in snapshots for channel in snapshot.channels}
+    for channel in map(parse_channel, channels):
+        if channel not in there:
+            known = ", ".join(sorted(there)) or "none"
+            raise NotFoundError(f"there is no channel {channel}", kind="channel-missing", got=f"channels: {known}")
+
+
 def serving_config(
-    snapshots: Sequence[Snapshot], name: str | None, base_path: str | None, *, many: bool
+    snapshots: Sequence[Snapshot], name: str | None, base_path: str | None, leave_out: Collection[str], *, many: bool
 ) -> ServingConfig:
     """One ModelServerConfig for the channels of one or more repositories that have a view.
 
@@ -213,12 +214,14 @@ def serving_config(
         snapshots: The repositories, as they were seen.
         name: The model's name, for a single repository; its root's name otherwise.
         base_path: Where the server sees the root; with several repositories, the directory that holds them all.
+        leave_out: Channels without an entry, in whichever of the repositories they are.
         many: Whether several were asked for.
     """
     if name is not None and many:
         raise RequestError("--name is for one repository", kind="name-ambiguous", got="several repositories")
     models: dict[str, str] = {}
     without: list[str] = []
+    left_out: list[str] = []
     for snapshot in snapshots:
         layout = snapshot.layout
         model = name if name is not None else layout.root.name
@@ -227,15 +230,16 @@ def serving_config(
         base = base_path.rstrip("/") if base_path is not None else str(layout.root)
         if base_path is not None and many:
             base = f"{base}/{layout.root.name}"
-        before = len(models)
-        for channel in snapshot.channels:
-            view = snapshot.views.get(channel)
-            if view is None or not view.versions:
-                continue
-            served = model_name(model, channel)
-            if served in models:
-                raise RequestError(f"two channels would be served as {served}", kind="name-ambiguous", got=served)
-            models[served] = f"{base}/{layout.serving.name}/{channel}"
-        if len(models) == before:
+        views = snapshot.views
+        served = [channel for channel in snapshot.channels if channel in views and views[channel].versions]
+        left_out += [model_name(model, channel) for channel in served if channel in leave_out]
+        for channel in served:
+            full = model_name(model, channel)
+            if full in models:
+                raise RequestError(f"two channels would be served as {full}", kind="name-ambiguous", got=full)
+            if channel not in leave_out:
+                models[full] = f"{base}/{layout.serving.name}/{channel}"
+        if not served:
             without.append(str(layout.root))
-    return ServingConfig(config=server_config(models.items()), models=models, without=tuple(without))
+    config = server_config(models.items())
+    return ServingConfig(config=config, models=models, without=tuple(without), left_out=tuple(left_out))

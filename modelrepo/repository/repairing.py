@@ -53,7 +53,7 @@ def repair(layout: Layout, timeout: float | None) -> tuple[Problem, ...]:
         if not (layout.trash / name).exists()
     ]
     left = [Problem(kind="undeletable", path=STATE, detail=error.message) for error in trouble]
-    return (*(problem.model_copy(update={"repaired": True}) for problem in mended), *left)
+    return (*(problem.replaced(repaired=True) for problem in mended), *left)
 
 
 def links(writer: Writer) -> Iterator[Problem]:

@@ -86,7 +86,7 @@ def _digest(snapshot: Snapshot, prefix: str) -> Version:
 
 def _digest_of(snapshot: Snapshot, version: Version) -> str:
     stored = snapshot.state.stored.get(version)
-    return stored.digest if stored is not None else snapshot.manifest(version).digest
+    return stored.digest if stored is not None else snapshot.outline(version).digest
 
 
 def _channel(snapshot: Snapshot, channel: str, back: int) -> Version:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from modelrepo.core.manifest import Manifest
+from modelrepo.core.outline import Outline
 from modelrepo.core.refs import LATEST, NumberRef, Ref, Version
 from modelrepo.core.signatures import Change, compare
+from modelrepo.core.values import Value
 from modelrepo.core.versions import Stack
 from modelrepo.errors import IntegrityError, NotFoundError, RefusedError
 from modelrepo.fs.look import walk
@@ -19,8 +18,7 @@ _TOLD = 50
 _TEXT = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Value):
     """What a caller wants of a move.
 
     Attributes:
@@ -36,8 +34,7 @@ class Request:
     automatic: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Value):
     """A move that was decided."""
 
     channel: str
@@ -77,17 +74,17 @@ def plan_promote(snapshot: Snapshot, ref: Ref, request: Request) -> Move:
     origin = origin_of(snapshot, channel)
     if origin == to:
         return Move(channel, origin, to, None, ())
-    manifest = check_sizes(snapshot, to)
+    found = check_sizes(snapshot, to)
     if request.automatic and to in snapshot.state.rolled_back.get(channel, frozenset()):
         raise RefusedError(
             f"{to} is not promoted again by a push: {channel} left it by a rollback",
             kind="rolled-back",
             hint=f"if it should go live after all: `modelrepo promote {to}{_option(channel)}`",
         )
-    unloaded = _not_loaded(snapshot, manifest)
+    unloaded = _not_loaded(snapshot, found)
     if snapshot.config.gates.breaking == "off":
         return Move(channel, origin, to, None, None, unloaded)
-    breaking, warnings = _breaking(snapshot, origin, manifest)
+    breaking, warnings = _breaking(snapshot, origin, found)
     warnings = (*unloaded, *warnings)
     if breaking and snapshot.config.gates.breaking == "refuse" and not request.allow_breaking:
         raise RefusedError(
@@ -104,14 +101,14 @@ def plan_promote(snapshot: Snapshot, ref: Ref, request: Request) -> Move:
     return Move(channel, origin, to, None, breaking, warnings)
 
 
-def _not_loaded(snapshot: Snapshot, manifest: Manifest) -> tuple[str, ...]:
+def _not_loaded(snapshot: Snapshot, found: Outline) -> tuple[str, ...]:
     """What to say where TensorFlow has not loaded a version at its push.
 
     Raises:
         RefusedError: The settings want only what it has loaded.
     """
-    gate, to = snapshot.config.gates.require_load, manifest.version
-    if gate == "off" or manifest.load == "passed":
+    gate, to = snapshot.config.gates.require_load, found.version
+    if gate == "off" or found.load == "passed":
         return ()
     if gate == "warn":
         return (f"TensorFlow has not loaded {to}: whether it can be served, nobody has tried",)
@@ -136,14 +133,14 @@ def _option(channel: str) -> str:
 
 
 def _breaking(
-    snapshot: Snapshot, origin: Version | None, target: Manifest
+    snapshot: Snapshot, origin: Version | None, target: Outline
 ) -> tuple[tuple[Change, ...] | None, tuple[str, ...]]:
     if origin is None:
         return (), ()
     if origin not in snapshot.present:
         return None, (f"the contracts were not compared: {origin} is gone",)
     try:
-        before = snapshot.manifest(origin).signatures
+        before = snapshot.outline(origin).signatures
     except IntegrityError as error:
         return None, (f"the contracts were not compared: {error.message}",)
     after = target.signatures
@@ -235,20 +232,20 @@ def origin_of(snapshot: Snapshot, channel: str) -> Version | None:
     return link.version if link is not None else None
 
 
-def check_sizes(snapshot: Snapshot, version: Version) -> Manifest:
+def check_sizes(snapshot: Snapshot, version: Version) -> Outline:
     """Make sure that a version's files are there with the sizes that were pushed; no bytes of them are read.
 
     Returns:
-        Its manifest, which says so.
+        What its manifest says.
 
     Raises:
         IntegrityError: Something is missing or has another size.
     """
-    directory, manifest = snapshot.layout.version(version), snapshot.manifest(version)
+    directory, outline = snapshot.layout.version(version), snapshot.outline(version)
     sizes = {found.path: found.size for found in walk(directory) if found.kind == "file"}
     wrong = [
         f"{entry.path} ({'missing' if entry.path not in sizes else f'{sizes[entry.path]} bytes, not {entry.size}'})"
-        for entry in manifest.files
+        for entry in outline.files
         if sizes.get(entry.path) != entry.size
     ]
     if wrong:
@@ -258,4 +255,4 @@ def check_sizes(snapshot: Snapshot, version: Version) -> Manifest:
             kind="version-damaged",
             hint=f"`modelrepo verify {version}` says all; push the model again",
         )
-    return manifest
+    return outline

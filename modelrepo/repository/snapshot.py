@@ -10,12 +10,15 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from modelrepo.core import outline
 from modelrepo.core.annotations import About, Annotation
 from modelrepo.core.config import Config
+from modelrepo.core.contents import MAX_MANIFEST_BYTES
 from modelrepo.core.history import Evidence, State, effective_stack, settle
 from modelrepo.core.layout import Layout
-from modelrepo.core.manifest import MAX_MANIFEST_BYTES, Manifest, parse_manifest
+from modelrepo.core.outline import Outline
 from modelrepo.core.records import Damage, Parsed, Record, line_digest
 from modelrepo.core.refs import Ref, Version
 from modelrepo.core.versions import Stack, Versions
@@ -25,6 +28,9 @@ from modelrepo.fs.known import Known
 from modelrepo.fs.look import NO_FILE, Tree, View, read_file, read_tree, read_views
 from modelrepo.repository.opening import follow, journal_damaged, open_config, open_known
 from modelrepo.repository.resolving import resolve
+
+if TYPE_CHECKING:  # it brings pydantic, which a move has no time for
+    from modelrepo.core.manifest import Manifest
 
 _LOOKS = 50
 
@@ -72,7 +78,7 @@ class Snapshot:
 
     def _owns(self, version: Version) -> bool:
         try:
-            return self.manifest(version).version == version
+            return self.outline(version).version == version
         except IntegrityError:
             return False
 
@@ -122,7 +128,7 @@ class Snapshot:
         target = stack[-1 - pops] if pops < len(stack) else None
         return target if target in self.present else None
 
-    def about(self, manifest: Manifest) -> About:
+    def about(self, manifest: Manifest | Outline) -> About:
         """What is said of a version: its manifest's words and numbers, and what was said since."""
         said = About(manifest.labels, manifest.metrics, manifest.message)
         return self.state.annotations.get(manifest.version, Annotation()).over(said)
@@ -138,7 +144,25 @@ class Snapshot:
             IntegrityError: It is missing, damaged, of another version, or not the one that was pushed.
         """
         data = self.manifest_bytes(version)
-        return parse_manifest(data, str(self.layout.manifest(version)), version), data
+        return self._parsed(data, version), data
+
+    def outline(self, version: Version) -> Outline:
+        """What a version's manifest says that lists and moves look at.
+
+        Raises:
+            IntegrityError: It is missing, damaged, of another version, or not the one that was pushed.
+        """
+        data = self.manifest_bytes(version)
+        found = outline.read(data) if version in self.state.stored else None
+        if found is None or found.version != version:
+            self._parsed(data, version)  # nobody vouches for it, or somebody forged the journal, too
+            found = outline.require(data, str(self.layout.manifest(version)))
+        return found
+
+    def _parsed(self, data: bytes, version: Version) -> Manifest:
+        from modelrepo.core.manifest import parse_manifest
+
+        return parse_manifest(data, str(self.layout.manifest(version)), version)
 
     def manifest_bytes(self, version: Version) -> bytes:
         """The raw bytes of a version's manifest, checked against the journal.

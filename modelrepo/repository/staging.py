@@ -7,6 +7,7 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelrepo.core import findings
 from modelrepo.core.layout import Layout
@@ -18,9 +19,11 @@ from modelrepo.fs import copying, deletion, durable, locks, look, source
 from modelrepo.repository import admitting, planning
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.writing import token
-from modelrepo.savedmodel.report import SERVE, Loaded, Report
 from modelrepo.savedmodel.runner import Inspector
 from modelrepo.savedmodel.trial import NOTHING, Trial
+
+if TYPE_CHECKING:
+    from modelrepo.savedmodel.report import Loaded, Report
 
 _TRIES = 5
 _BLOCK = 4096
@@ -243,6 +246,8 @@ def inspect(
     allowed = findings.let_in(report.findings, allow)
     if unused := sorted(set(allow) - set(allowed)):
         warnings.append(f"--allow-op was not needed: the scan refuses no {', '.join(unused)}")
+    from modelrepo.savedmodel.report import SERVE
+
     if report.served.tags != SERVE:
         tags = ",".join(report.served.tags) or "(none)"
         warnings.append(f"no meta graph is tagged exactly `serve`: TensorFlow Serving needs --saved_model_tags={tags}")

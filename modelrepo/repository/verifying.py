@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from modelrepo.core.contents import content_digest
 from modelrepo.core.layout import MANIFEST, STATE, Layout
-from modelrepo.core.manifest import Manifest
 from modelrepo.core.modes import FILE, is_fs_group
+from modelrepo.core.outline import Outline
 from modelrepo.core.records import chain_damage
 from modelrepo.core.refs import Version
 from modelrepo.errors import IntegrityError, from_os
@@ -34,24 +35,27 @@ def contents(snapshot: Snapshot, version: Version, digests: Digests | None) -> l
         digests: Makes digests; None to read no bytes.
     """
     try:
-        manifest = snapshot.manifest(version)
+        found = snapshot.outline(version)
+        consistent = content_digest(found.files) == found.digest
     except OSError as error:
         return [Problem(kind="unreadable", path=f"{version}/{MANIFEST}", detail=from_os(error, "read it").message)]
     except IntegrityError as error:
         return [Problem(kind=error.kind, path=f"{version}/{MANIFEST}", detail=_sentence(error))]
     stored = snapshot.state.stored.get(version)
-    if stored is not None and stored.digest != manifest.digest:
+    if stored is not None and stored.digest != found.digest:
         return [Problem(kind="manifest-damaged", path=f"{version}/{MANIFEST}", detail="not the digest in the journal")]
+    if not consistent:
+        return [Problem(kind="manifest-damaged", path=f"{version}/{MANIFEST}", detail="not the digest of its files")]
     directory = snapshot.layout.version(version)
     try:
-        found = {entry.path: entry for entry in walk(directory)}
+        there = {entry.path: entry for entry in walk(directory)}
     except OSError as error:
         return [Problem(kind="unreadable", path=str(version), detail=from_os(error, "read it").message)]
     top = Found("", 0, mode_of(directory) or 0, "directory")
     return [
-        *_files(directory, version, manifest, found, digests),
-        *_open_modes(snapshot, version, (top, *found.values())),
-        *golden.problems(snapshot, version, manifest, quick=digests is None),
+        *_files(directory, found, there, digests),
+        *_open_modes(snapshot, version, (top, *there.values())),
+        *golden.problems(snapshot, version, found, quick=digests is None),
     ]
 
 
@@ -72,9 +76,9 @@ def _sentence(error: IntegrityError) -> str:
 
 
 def _files(
-    directory: Path, version: Version, manifest: Manifest, found: dict[str, Found], digests: Digests | None
+    directory: Path, outline: Outline, found: dict[str, Found], digests: Digests | None
 ) -> Iterator[Problem | Pending]:
-    expected = {entry.path: entry for entry in manifest.files}
+    version, expected = outline.version, {entry.path: entry for entry in outline.files}
     for path, entry in expected.items():
         there, where = found.get(path), f"{version}/{path}"
         if there is None:

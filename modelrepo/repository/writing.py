@@ -12,7 +12,6 @@ import os
 import secrets
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,12 @@ from modelrepo.repository import opening, views
 from modelrepo.repository import snapshot as reading
 
 LOCK_SECONDS = 30.0
+
+#: What a record that closes an intent says again.
+_CLOSING = (
+    *("channel", "origin", "to", "version", "token", "digest", "manifest_digest", "size", "files"),
+    *("steps", "breaking", "allowed_ops", "reason"),
+)
 
 
 class Writer:
@@ -75,8 +80,8 @@ class Writer:
         """The journal as this writer leaves it; None where nobody knows how it ends."""
         if not self._journal.is_whole:
             return None
-        parsed = replace(self._known.parsed, lines=self._journal.lines, torn=0)
-        parsed = replace(parsed, end=parsed.lines[-1].end)
+        parsed = self._known.parsed.replaced(lines=self._journal.lines, torn=0)
+        parsed = parsed.replaced(end=parsed.lines[-1].end)
         return Known(parsed, self._state, self._journal.stamp or self._known.stamp, self._crc)
 
     def index(self) -> None:
@@ -140,10 +145,7 @@ class Writer:
 
     def close(self, intent: Record, phase: Phase, *, recovered: bool | None = None) -> None:
         """Record an intent's outcome."""
-        kept = intent.model_dump(
-            include={"channel", "origin", "to", "version", "token", "digest", "manifest_digest", "size", "files"}
-            | {"steps", "breaking", "allowed_ops", "reason"}
-        )
+        kept = {name: getattr(intent, name) for name in _CLOSING}
         if recovered:
             kept |= {"actor": intent.actor, "recorded_by": machine.actor()}
         self.record(phase, intent.action or "external", intent=intent.seq, recovered=recovered, **kept)

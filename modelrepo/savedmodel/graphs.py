@@ -104,8 +104,9 @@ class Graph:
         self._budget = budget
         self._outermost = surroundings is not None
         self._around = surroundings or Surroundings()
-        self._sites: dict[str, list[tuple[Body, Any, int | None]]] | None = None
-        self._users: dict[str, list[Any]] | None = None
+        # Nodes are kept by their places: in a large graph each would be a message of its own.
+        self._sites: dict[str, list[tuple[Body, int]]] | None = None
+        self._users: dict[str, list[int]] | None = None
         self._shared: Counter[bytes] = Counter()
         self._reached: dict[frozenset[str], set[str]] = {}
 
@@ -114,14 +115,14 @@ class Graph:
         """The graph itself, then its functions."""
         return iter(self._bodies)
 
-    def called(self, body: Body) -> Iterator[tuple[str, Any]]:
-        """The functions that a body's nodes name, each with the node."""
-        for node in body.nodes:
+    def called(self, body: Body) -> Iterator[tuple[str, int]]:
+        """The functions that a body's nodes name, each with the node's place."""
+        for place, node in enumerate(body.nodes):
             self._budget.spend()
             if node.op in self.functions:
-                yield node.op, node
+                yield node.op, place
             for name in functions_of(node.attr):
-                yield name, node
+                yield name, place
 
     def origins(self, body: Body, reference: str) -> set[Origin]:
         """Where the text of a tensor comes from: every place."""
@@ -185,16 +186,9 @@ class Graph:
         Exports keep the places of assets in such variables.
         """
         if self._users is None:
-            self._users, self._shared = {}, Counter()
-            for body in self.bodies:
-                for node in body.nodes:
-                    self._budget.spend()
-                    if node.op in _VARIABLES:
-                        self._shared[shared_name(node)] += 1
-                    for reference in data_inputs(node) if body is self.main else ():
-                        self._users.setdefault(base(reference), []).append(node)
+            self._users = self._variables()
         variable = self.main.node(handle)
-        users = self._users.get(handle, [])
+        users = [self.main.nodes[place] for place in self._users.get(handle, [])]
         self._budget.spend(len(users))
         known = {"ReadVariableOp", "VarIsInitializedOp", "AssignVariableOp", "DestroyResourceOp"}
         if (
@@ -209,6 +203,21 @@ class Graph:
             inputs = data_inputs(user)
             if user.op == "AssignVariableOp" and len(inputs) > 1:
                 yield self.main, base(inputs[1]), tail
+
+    def _variables(self) -> dict[str, list[int]]:
+        """By the names of variables, the places of the graph's own nodes that take them."""
+        users: dict[str, list[int]] = {}
+        for body in self.bodies:
+            for node in body.nodes:
+                self._budget.spend()
+                if node.op in _VARIABLES:
+                    self._shared[shared_name(node)] += 1
+                    users.setdefault(node.name, [])
+        for place, node in enumerate(self.main.nodes):
+            for name in map(base, data_inputs(node)):
+                if name in users:
+                    users[name].append(place)
+        return users
 
     def _filled(self, node: Any) -> str | None:
         """Whether the loader fills a node of the graph itself in, whenever that is asked for."""
@@ -259,12 +268,14 @@ class Graph:
         if self._sites is None:
             self._sites = {}
             for caller in self.bodies:
-                for name, node in self.called(caller):
-                    begin = 0 if node.op == name else None if node.op in self.functions else _CALLS.get(node.op)
-                    self._sites.setdefault(name, []).append((caller, node, begin))
+                for name, place in self.called(caller):
+                    if name in self.functions:
+                        self._sites.setdefault(name, []).append((caller, place))
         sites = self._sites.get(str(body.name), [])
-        for caller, node, begin in sites:
+        for caller, place in sites:
             self._budget.spend()
+            node = caller.nodes[place]
+            begin = 0 if node.op == body.name else None if node.op in self.functions else _CALLS.get(node.op)
             inputs = data_inputs(node)
             if begin is None or not body.plain or begin + index >= len(inputs):
                 yield Origin("computed")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelrepo.savedmodel.budget import UnfinishedError
+from modelrepo.savedmodel.pieces import Names, by_name
 from modelrepo.savedmodel.texts import attribute_texts
 
 _NESTED_FUNCTIONS = 100
@@ -39,7 +40,7 @@ def functions_of(attributes: Any, depth: int = 0) -> Iterator[str]:
             yield from functions_of(function.attr, depth + 1)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Body:
     """A graph's nodes, or a function's.
 
@@ -56,12 +57,12 @@ class Body:
     parameters: tuple[str, ...] = ()
     results: tuple[str, ...] = ()
     plain: bool = True
-    _by_name: dict[str, Any] | None = None
+    _by_name: Names | dict[str, Any] | None = None
 
     def node(self, name: str) -> Any:
         """A node by its name; None where there is none."""
         if self._by_name is None:
-            self._by_name = {node.name: node for node in self.nodes}
+            self._by_name = by_name(self.nodes)
         return self._by_name.get(name)
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelrepo.core.documents import Document
 from modelrepo.core.findings import Finding
 from modelrepo.core.signatures import Signature
 from modelrepo.core.training import Training
-from modelrepo.core.values import Value
 
 #: The tag set that TensorFlow Serving loads unless it is told otherwise.
 SERVE = ("serve",)
 
 
-class MetaGraph(Value):
+class MetaGraph(Document):
     """One meta graph of a SavedModel.
 
     Attributes:
@@ -34,7 +34,7 @@ class MetaGraph(Value):
     unfilled: tuple[str, ...] | None = None
 
 
-class Report(Value):
+class Report(Document):
     """What reading a SavedModel gave.
 
     Attributes:
@@ -57,7 +57,7 @@ class Report(Value):
         return (exact or tagged or list(self.meta_graphs))[0]
 
 
-class Answering(Value):
+class Answering(Document):
     """What a model said that was loaded to be compared.
 
     Attributes:
@@ -73,7 +73,7 @@ class Answering(Value):
     memory: int
 
 
-class Loaded(Value):
+class Loaded(Document):
     """What loading a SavedModel gave.
 
     Attributes:

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import re
 import selectors
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from modelrepo.errors import ModelError, SourceError
 from modelrepo.fs import deletion, durable
 from modelrepo.savedmodel import child
 from modelrepo.savedmodel.keras_export import Wishes
 from modelrepo.savedmodel.keras_made import KerasExport
-from modelrepo.savedmodel.report import Loaded, Report
 from modelrepo.savedmodel.trial import NOTHING, Trial, handed, refusal
+
+if TYPE_CHECKING:  # they bring pydantic
+    from modelrepo.core.documents import Document
+    from modelrepo.savedmodel.report import Loaded, Report
+
+    D = TypeVar("D", bound=Document)
 
 #: Defaults of `--load-timeout` and `--load-memory`.
 LOAD_SECONDS = 300.0
@@ -65,6 +70,7 @@ class Inspector:
         self._scratch = durable.scratch()
         self._child = child.take()
         self._send({"memory": memory, "parent": os.getpid(), "scratch": str(self._scratch)})
+        threading.Thread(target=_expect_answers, daemon=True).start()
 
     @property
     def scratch(self) -> Path:
@@ -107,12 +113,10 @@ class Inspector:
             OSError: The system could not read it.
         """
         self._send_next({"do": "read", "path": str(path)})
-        Report.model_rebuild()  # while the child reads
-        answer = self._answer("reading the model", _READ_SECONDS)
-        try:
-            return Report.model_validate(answer)
-        except ValidationError as error:
-            raise self._rubbish() from error
+        from modelrepo.savedmodel.report import Report  # while the child reads
+
+        Report.model_rebuild()
+        return self._valid(Report, self._answer("reading the model", _READ_SECONDS))
 
     def load(self, path: Path, tags: Iterable[str], trial: Trial = NOTHING) -> Loaded:
         """Load a SavedModel with the Session loader: graph built, variables restored, initialisers run.
@@ -128,9 +132,15 @@ class Inspector:
             NotFoundError: The model has no such signature.
         """
         request = {"do": "load", "path": str(path), "tags": list(tags), **trial.request(self._hand)}
-        answer = self._ask(request, trial.doing, self._seconds - self._spent)
+        from modelrepo.savedmodel.report import Loaded
+
+        return self._valid(Loaded, self._ask(request, trial.doing, self._seconds - self._spent))
+
+    def _valid(self, kind: type[D], answer: dict[str, Any]) -> D:
+        from pydantic import ValidationError
+
         try:
-            return Loaded.model_validate(answer)
+            return kind.model_validate(answer)
         except ValidationError as error:
             raise self._rubbish() from error
 
@@ -304,6 +314,12 @@ class Inspector:
         lines = [line for line in self._said.decode(errors="replace").splitlines() if not _NOISE.fullmatch(line)]
         shown = "; ".join(_printable(line)[:300] for line in lines[-_SHOWN_LINES:])
         return f"; it said last: {shown}" if shown else ""
+
+
+def _expect_answers() -> None:
+    """Import what answers are read with, pydantic above all, while the caller copies files or waits for the child."""
+    with contextlib.suppress(ImportError):  # that is said where an answer is read
+        importlib.import_module("modelrepo.savedmodel.report")
 
 
 def _printable(text: str) -> str:

@@ -152,14 +152,17 @@ class Scan:
 
     def _recursion(self, graph: Graph, path: tuple[str, ...]) -> None:
         """Report a function that calls itself, also through others."""
-        calls = {name: [each for each, _ in graph.called(body)] for name, body in graph.functions.items()}
+        own = {name: name for name in graph.functions}  # each name once, and not for every call
+        calls = {
+            name: [own[each] for each, _ in graph.called(body) if each in own] for name, body in graph.functions.items()
+        }
         done: set[str | None] = set()
         for start, called in calls.items():
             open_ = [(start, iter(called))] if start not in done else []
             on_the_way = {start}
             while open_:
                 name, rest = open_[-1]
-                follows = next((each for each in rest if each in calls and each not in done), None)
+                follows = next((each for each in rest if each not in done), None)
                 if follows is None:
                     open_.pop()
                     on_the_way.discard(name)

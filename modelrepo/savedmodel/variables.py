@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from modelrepo.savedmodel import pieces
 from modelrepo.savedmodel.nodes import base, functions_of, shared_name
+
+_ByName = pieces.Names | dict[str, Any]
 
 _VARIABLES = frozenset({"VarHandleOp", "VariableV2", "Variable"})
 #: How the ops of optimizers begin.
@@ -37,9 +40,10 @@ def used(meta: Any, signatures: Mapping[str, Any], starts: Iterable[str]) -> dic
     """
     if not signatures or len(meta.graph_def.node) > _MOST_NODES:
         return {"training": None, "unfilled": None}
-    by_name = {node.name: node for node in meta.graph_def.node}
-    handles = {name: shared_name(node) for name, node in by_name.items() if node.op in _VARIABLES}
-    same = _same(by_name, handles)
+    nodes = meta.graph_def.node
+    by_name = pieces.by_name(nodes)
+    handles = {node.name: shared_name(node) for node in nodes if node.op in _VARIABLES}
+    same = _same(nodes, by_name, handles)
     trainers = _trainers(meta.graph_def.library.function)
     restored = _held(_reached(by_name, [meta.saver_def.restore_op_name]), handles)
     filled = restored | _held(_reached(by_name, starts), handles)
@@ -65,10 +69,10 @@ def _held(nodes: set[str], handles: Mapping[str, bytes]) -> set[bytes]:
     return {handles[name] for name in nodes & handles.keys()}
 
 
-def _same(by_name: Mapping[str, Any], handles: Mapping[str, bytes]) -> dict[bytes, bytes]:
+def _same(nodes: Iterable[Any], by_name: _ByName, handles: Mapping[str, bytes]) -> dict[bytes, bytes]:
     """Variables that begin as a copy of another: Keras 3 wraps each in one more."""
     found = {}
-    for node in by_name.values():
+    for node in nodes:
         if node.op == "AssignVariableOp" and len(node.input) > 1:
             copy, value = base(node.input[0]), by_name.get(base(node.input[1]))
             source = base(value.input[0]) if value is not None and value.op == "ReadVariableOp" else ""
@@ -84,14 +88,14 @@ def _size(node: Any) -> int:
     return count * _BYTES.get(node.attr["dtype"].type, 4)
 
 
-def _reached(by_name: Mapping[str, Any], goals: Iterable[str]) -> set[str]:
+def _reached(by_name: _ByName, goals: Iterable[str]) -> set[str]:
     """The nodes that run where these are asked for."""
     todo = [name for name in map(base, goals) if name in by_name]
     reached = set(todo)
     while todo:
         for reference in by_name[todo.pop()].input:
             before = base(reference.removeprefix("^"))
-            if before in by_name and before not in reached:
+            if before not in reached and before in by_name:
                 reached.add(before)
                 todo.append(before)
     return reached

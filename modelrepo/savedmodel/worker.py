@@ -18,32 +18,21 @@ import importlib
 import importlib.util
 import json
 import os
-import stat
 import sys
 import time
 import types
 from collections import Counter
-from typing import Any, TextIO, TypeGuard
+from typing import Any, TextIO
 
-from modelrepo.savedmodel import arrays, cage, contracts, rules, scanning, variables
+from modelrepo.savedmodel import arrays, cage, contracts, parsing, rules, scanning, variables
+from modelrepo.savedmodel.parsing import FailedError as _RefusedError
 
-_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
 _INIT_OP = "__saved_model_init_op"
 _MESSAGE_LIMIT = 4000
-#: Protocol buffers refuse larger messages.
-_MESSAGE_BYTES = 2**31 - 1
 
 
 #: What this process has given up.
 _HELD: list[str] = []
-
-
-class _RefusedError(Exception):
-    """A request that was understood and failed."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 def main() -> None:
@@ -80,16 +69,11 @@ def main() -> None:
 
 def _failed(error: Exception, request: dict[str, Any]) -> dict[str, Any]:
     """What is said of an error that nobody foresaw: the system's, where it could not read, else the model's."""
-    if _is_of_system(error) and request["do"] == "read":
+    if parsing.is_of_system(error) and request["do"] == "read":
         return {"errno": error.errno, "file": str(error.filename or request["path"])}
     memory = type(error).__name__ == "ResourceExhaustedError"
     kind = "model-memory" if memory else "model-unloadable"
     return {"error": f"{type(error).__name__}: {error}"[:_MESSAGE_LIMIT], "kind": kind}
-
-
-def _is_of_system(error: Exception) -> TypeGuard[OSError]:
-    """Whether the system said it: TensorFlow raises `OSError`, too, without a number."""
-    return isinstance(error, OSError) and error.errno is not None
 
 
 def _take_output() -> TextIO:
@@ -153,7 +137,7 @@ def _protos() -> _Protos:
 def _read(request: dict[str, Any]) -> dict[str, Any]:
     path = request["path"]
     protos = _protos()
-    model = _parse(path, protos)
+    model = parsing.parse(path, protos.saved_model.SavedModel)
     if not model.meta_graphs:
         raise _RefusedError("model-empty", "its saved_model file holds no meta graph")
     return {
@@ -169,55 +153,12 @@ def _scanned(path: str, model: Any, protos: _Protos) -> dict[str, Any]:
     kinds = (protos.graph.GraphDef, protos.function.FunctionDefLibrary, protos.function.FunctionDef)
     scan = scanning.Scan(known, kinds, protos.meta_graph.AssetFileDef)
     try:
-        findings = scan.run(model, [name for name in _MODEL_FILES if os.path.lexists(os.path.join(path, name))])
+        findings = scan.run(model, [name for name in parsing.MODEL_FILES if os.path.lexists(os.path.join(path, name))])
     except MemoryError:
         raise
     except Exception as error:
         raise _RefusedError("model-unscannable", f"the scan failed: {type(error).__name__}: {error}") from error
     return {"findings": findings, "scanned_by": known.tensorflow}
-
-
-def _parse(path: str, protos: _Protos) -> Any:
-    model = protos.saved_model.SavedModel()
-    try:
-        if (data := _bytes(path, "saved_model.pb")) is not None:
-            model.ParseFromString(data)
-        elif (data := _bytes(path, "saved_model.pbtxt")) is not None:
-            from google.protobuf import text_format
-
-            text_format.Parse(data.decode(), model)
-        else:
-            _no_model(path)
-    except (_RefusedError, MemoryError):
-        raise
-    except Exception as error:  # protobuf's and TensorFlow's errors have no common base
-        if _is_of_system(error):
-            raise
-        raise _RefusedError("model-unparsable", f"its saved_model file does not parse: {error}") from None
-    return model
-
-
-def _no_model(path: str) -> None:
-    """Say why there is nothing to parse."""
-    if _bytes(path, "saved_model.cpb") is None:
-        raise _RefusedError("model-unparsable", f"it has none of {', '.join(_MODEL_FILES)}")
-    message = "saved_model.cpb is a chunked SavedModel, which no release of TensorFlow loads, nor TensorFlow Serving"
-    raise _RefusedError("model-chunked", message)
-
-
-def _bytes(directory: str, name: str) -> bytes | None:
-    """A regular file's bytes; None where there is no such file. A pipe of that name is not waited for."""
-    try:
-        descriptor = os.open(os.path.join(directory, name), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise _RefusedError("model-unparsable", f"{name} is not a regular file")
-        if status.st_size > _MESSAGE_BYTES:
-            raise _RefusedError("model-unparsable", f"{name} is larger than 2 GiB, which protocol buffers refuse")
-        return file.read()
 
 
 def _meta_graph(graph: Any, protos: _Protos) -> dict[str, Any]:
@@ -237,7 +178,7 @@ def _meta_graph(graph: Any, protos: _Protos) -> dict[str, Any]:
 def _fingerprint(path: str, protos: _Protos) -> dict[str, str] | None:
     if protos.fingerprint is None:
         return None
-    data = _bytes(path, "fingerprint.pb")
+    data = parsing.read(path, "fingerprint.pb")
     if data is None:
         return None
     try:

@@ -76,7 +76,7 @@ def terminal() -> Callable[..., tuple[int, str]]:
 
 #: Drops its rights, then is the program: the interpreter itself may lie where only root may read.
 _AS_NOBODY = """\
-import importlib, os, pkgutil, sys
+import importlib.metadata, os, pkgutil, sys
 import modelrepo, rich.console, rich.table, rich.text, filelock, unicodedata, encodings.ascii, encodings.idna
 from modelrepo.cli import main
 for module in pkgutil.walk_packages(modelrepo.__path__, "modelrepo."):

@@ -19,8 +19,8 @@ READING = {
     "errors",
     "cli.answers cli.app cli.commands cli.completion cli.describing cli.environment cli.exits cli.main cli.options",
     "cli.render",
-    "core.annotations core.config core.contents core.facts core.findings core.formats core.history core.index",
-    "core.layout core.manifest core.modes core.moment core.records core.refs core.signatures core.training core.units",
+    "core.annotations core.config core.contents core.facts core.formats core.history core.index core.kinds core.layout",
+    "core.modes core.moment core.outline core.records core.refs core.signatures core.units",
     "core.values core.versions",
     "fs.ballast fs.durable fs.journal fs.known fs.locks fs.look fs.native fs.processes",
     "repository.border repository.facade.asking repository.facade.releasing repository.facade.rooted",
@@ -64,7 +64,7 @@ def test_a_quick_command_imports_only_what_it_uses(tmp_path: Path, words: list[s
     packages = {"modelrepo", *(f"modelrepo.{name}" for name in ("cli", "core", "fs", "repository"))}
     packages |= {"modelrepo.repository.facade", "modelrepo.repository.results"}
     assert {name for name in loaded if name.split(".")[0] == "modelrepo"} - packages - allowed == set()
-    heavy = {"tensorflow", "numpy", "google", "rich.table", "asyncio", "multiprocessing", "http", "ssl"}
+    heavy = {"tensorflow", "numpy", "google", "pydantic", "rich.table", "asyncio", "multiprocessing", "http", "ssl"}
     assert heavy.intersection(loaded) == set()
 
 

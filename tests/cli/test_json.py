@@ -291,6 +291,7 @@ DOCUMENTS: dict[tuple[str, ...], Callable[[Any], bool]] = {
     ("push", "exports/four", "--no-load", "--number", "7"): fields(version=lambda value: value == "v7"),
     ("remove", "v3"): fields(removed=each(is_version), freed=is_a(int)),
     ("serving-config",): fields(config=is_a(str)),
+    ("serving-config", "--leave-out", "latest"): fields(left_out=each(is_a(str))),
 }
 
 

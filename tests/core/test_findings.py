@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pydantic import TypeAdapter
+
 from modelrepo.core.findings import Finding, let_in, refused
 
 
 def finding(op: str | None, severity: str = "refused", node: str = "n") -> Finding:
-    return Finding.model_validate(
+    return TypeAdapter(Finding).validate_python(
         {"op": op, "severity": severity, "rule": "read-file", "reason": "reads files", "node": node, "within": "graph"}
     )
 

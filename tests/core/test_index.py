@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import astuple, fields, replace
+from dataclasses import astuple, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -137,9 +137,9 @@ def test_any_bytes_can_be_sealed(data: bytes) -> None:
 
 
 def test_a_deep_stack_and_many_versions_stay_numbers() -> None:
-    state = replace(EMPTY, stacks={"latest": Stack(Version(1 + number % 2) for number in range(5000))})
+    state = EMPTY.replaced(stacks={"latest": Stack(Version(1 + number % 2) for number in range(5000))})
     read = decode(
-        encode(Index(MARK, STAMP, replace(state, rolled_back={"latest": Versions((Version(4),))}))), reader(())
+        encode(Index(MARK, STAMP, state.replaced(rolled_back={"latest": Versions((Version(4),))}))), reader(())
     )
     assert read.state.stacks["latest"] == state.stacks["latest"]
     assert read.state.stacks["latest"][-2:] == (Version(1), Version(2))

@@ -99,7 +99,7 @@ def test_a_size_or_digest_that_contradicts_the_files_is_refused() -> None:
 def listing(*paths: str) -> bytes:
     """A manifest that agrees with itself about these paths."""
     files = [FileEntry(path=path, size=0, digest=EMPTY_DIGEST) for path in paths]
-    return changed(files=[entry.model_dump() for entry in files], digest=content_digest(files))
+    return changed(files=[vars(entry) for entry in files], digest=content_digest(files))
 
 
 @pytest.mark.parametrize(

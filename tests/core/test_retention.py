@@ -114,7 +114,7 @@ def test_decisions_come_highest_number_first() -> None:
 
 
 def test_keep_last_keeps_the_newest_by_number_that_are_there() -> None:
-    rules = BARE.model_copy(update={"keep_last": 2})
+    rules = BARE.replaced(keep_last=2)
     assert reasons(scene(1, 9, 10), rules) == {"v10": ("keep-last",), "v9": ("keep-last",), "v1": ()}
 
 
@@ -151,14 +151,14 @@ def test_a_channel_without_history_keeps_nothing() -> None:
     ],
 )
 def test_min_age_keeps_what_is_younger_and_not_what_is_exactly_as_old(age: timedelta, kept: bool) -> None:  # noqa: FBT001
-    rules = BARE.model_copy(update={"min_age": 24 * HOUR})
+    rules = BARE.replaced(min_age=24 * HOUR)
     look = scene(1, state={"stored": stored(1, age=age)})
     assert reasons(look, rules) == {"v1": ("min-age",) if kept else ()}
 
 
 @pytest.mark.parametrize(("age", "kept"), [(timedelta(0), True), (23 * HOUR, True), (24 * HOUR, False)])
 def test_grace_keeps_a_target_until_it_was_left_that_long_ago(age: timedelta, kept: bool) -> None:  # noqa: FBT001
-    rules = BARE.model_copy(update={"grace": 24 * HOUR})
+    rules = BARE.replaced(grace=24 * HOUR)
     assert reasons(scene(1, state={"left": {Version(1): ago(age)}}), rules) == {"v1": ("grace",) if kept else ()}
 
 
@@ -169,7 +169,7 @@ def test_a_version_whose_push_nobody_recorded_counts_as_young() -> None:
 
 @given(st.integers(-(10**5), 10**5))
 def test_a_clock_that_jumps_within_a_boot_neither_keeps_nor_deletes(jump: int) -> None:
-    rules = BARE.model_copy(update={"min_age": 24 * HOUR, "grace": 24 * HOUR})
+    rules = BARE.replaced(min_age=24 * HOUR, grace=24 * HOUR)
     jumped = Moment(NOON + timedelta(hours=jump), "boot", NOW.uptime)
     young = scene(1, state={"stored": stored(1, age=HOUR), "left": {Version(1): ago(HOUR)}}, now=jumped)
     old = scene(1, state={"stored": stored(1, age=25 * HOUR), "left": {Version(1): ago(25 * HOUR)}}, now=jumped)
@@ -178,7 +178,7 @@ def test_a_clock_that_jumps_within_a_boot_neither_keeps_nor_deletes(jump: int) -
 
 
 def test_a_push_in_the_future_of_another_boot_is_young() -> None:
-    rules = BARE.model_copy(update={"min_age": HOUR})
+    rules = BARE.replaced(min_age=HOUR)
     future = {Version(1): Stored("d", "m", 1, 1, Moment(NOON + timedelta(days=9), "other", 1.0))}
     assert reasons(scene(1, state={"stored": future}), rules) == {"v1": ("min-age",)}
 

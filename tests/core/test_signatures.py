@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from modelrepo.core.signatures import Comparison, Shape, Signature, Tensor, both_take, compare, describe, format_shape
+from modelrepo.core.values import as_json
 from modelrepo.errors import RequestError
 
 PREDICT = "tensorflow/serving/predict"
@@ -101,7 +105,7 @@ def test_a_change_names_both_sides_in_words_and_as_from_and_to() -> None:
     before, after = contract({"x": tensor(shape=[None, 3])}), contract({"x": tensor(shape=[None, 4])})
     change = compare(before, after).breaking[0]
     assert change.text == "signature `serving_default`: input `x` takes other or fewer shapes: [?,3] → [?,4]"
-    assert change.model_dump(mode="json", by_alias=True) == {
+    assert change.as_json() == {
         "signature": "serving_default",
         "kind": "input-shape",
         "key": "x",
@@ -141,16 +145,13 @@ def nameless(signatures: Mapping[str, Signature]) -> dict[str, Any]:
     """A contract without what callers do not see."""
 
     def seen(tensor: Tensor) -> Tensor:
-        return tensor.model_copy(update={"name": ""})
+        return replace(tensor, name="")
 
     return {
-        name: signature.model_copy(
-            update={
-                "inputs": {key: seen(found) for key, found in signature.inputs.items()},
-                "outputs": {
-                    key: seen(found).model_copy(update={"optional": False}) for key, found in signature.outputs.items()
-                },
-            }
+        name: replace(
+            signature,
+            inputs={key: seen(found) for key, found in signature.inputs.items()},
+            outputs={key: replace(seen(found), optional=False) for key, found in signature.outputs.items()},
         )
         for name, signature in signatures.items()
     }
@@ -215,7 +216,7 @@ def test_two_steps_that_break_nothing_break_nothing_together(
 @given(CONTRACTS)
 def test_a_contract_is_read_from_the_json_that_it_writes(signatures: dict[str, Signature]) -> None:
     for signature in signatures.values():
-        assert Signature.model_validate_json(signature.model_dump_json()) == signature
+        assert TypeAdapter(Signature).validate_json(json.dumps(as_json(signature))) == signature
 
 
 @given(CONTRACTS, CONTRACTS)
@@ -224,9 +225,7 @@ def test_adding_to_a_contract_is_compatible_and_taking_away_breaks(
 ) -> None:
     """Whole signatures, and outputs of signatures that were there."""
     grown = {
-        name: signature.model_copy(update={"outputs": {**more[name].outputs, **signature.outputs}})
-        if name in more
-        else signature
+        name: replace(signature, outputs={**more[name].outputs, **signature.outputs}) if name in more else signature
         for name, signature in some.items()
     }
     grown |= {name: signature for name, signature in more.items() if name not in some}

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, partial
 from pathlib import Path
@@ -55,7 +55,7 @@ def build_old(place: Path) -> None:
 
     def yesterday() -> None:
         now = machine.now
-        machine.now = lambda: replace(now(), time=now().time - timedelta(hours=2), boot="the one before")
+        machine.now = lambda: now().replaced(time=now().time - timedelta(hours=2), boot="the one before")
         build(place)
 
     outcome = Child(yesterday, place / "ranker").outcome()

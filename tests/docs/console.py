@@ -8,11 +8,14 @@ the next. `/models` and `/srv` stand for places in a scratch directory. A comman
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 TOP = Path(__file__).parents[2]
@@ -55,6 +58,42 @@ def steps(text: str) -> list[Step]:
     return found
 
 
+def files(text: str) -> dict[str, str]:
+    """The files that a page shows: blocks that begin with a comment that says where each belongs."""
+    found = re.findall(r"^```\w+\n(# (/\S+)\n.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return {place: content for content, place in found}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a page takes for granted.
+
+    Attributes:
+        files: Files that it shows, by their places.
+        programs: Programs that stand in for others, by the others' names: Python files beside this one.
+        ports: Ports of the page, each with one that is free here.
+    """
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    programs: Mapping[str, str] = field(default_factory=dict)
+    ports: Mapping[str, str] = field(default_factory=dict)
+
+    def here(self, text: str, scratch: Path) -> str:
+        """A text of the page, with the places and ports of this run."""
+        for port, free in self.ports.items():
+            text = re.sub(rf"\b{port}\b", free, text)
+        return _STANDS_FOR_SCRATCH.sub(rf"{scratch}/\1", text)
+
+    def there(self, text: str, scratch: Path) -> str:
+        """What was printed, with the places and ports of the page."""
+        for port, free in self.ports.items():
+            text = re.sub(rf"\b{free}\b", port, text)
+        return text.replace(f"{scratch}/models", "/models").replace(f"{scratch}/srv", "/srv")
+
+
+_EMPTY = Stage()
+
+
 def sections(text: str) -> tuple[str, dict[str, str]]:
     """What stands before a page's first section, and its sections by their headings."""
     first, *parts = re.split(r"^## (.*)\n", text, flags=re.MULTILINE)
@@ -68,32 +107,49 @@ def plain(text: str) -> str:
     return text
 
 
-def run(commands: list[Step], scratch: Path, *, cwd: Path, before: tuple[str, ...] = ()) -> None:
+def run(commands: list[Step], scratch: Path, *, cwd: Path, before: tuple[str, ...] = (), stage: Stage = _EMPTY) -> None:
     """Run commands one after the other in one bash, and compare what they print with what the page says.
+
+    What they leave running is killed at the end, but for what has made a session of its own.
 
     Args:
         commands: What to run.
         scratch: An empty directory, for `/models`, `/srv` and the program.
         cwd: Where the commands run.
         before: What bash is started by, such as `unshare`.
+        stage: What the page takes for granted.
     """
     for name in ("models", "srv", "bin"):
         (scratch / name).mkdir()
-    program = scratch / "bin" / "modelrepo"
-    program.write_text(f"#!/bin/sh\nPYTHONPATH='{TOP}' exec '{sys.executable}' -m modelrepo \"$@\"\n")
-    program.chmod(0o755)
-    script = [_STANDS_FOR_SCRATCH.sub(rf"{scratch}/\1", step.command) for step in commands]
-    done = subprocess.run(
+    programs = {
+        "modelrepo": "-m modelrepo",
+        **{name: TOP / "tests/docs" / file for name, file in stage.programs.items()},
+    }
+    for name, words in programs.items():
+        program = scratch / "bin" / name
+        program.write_text(f"#!/bin/sh\nPYTHONPATH='{TOP}' exec '{sys.executable}' {words} \"$@\"\n")
+        program.chmod(0o755)
+    for place, content in stage.files.items():
+        file = Path(stage.here(place, scratch))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(stage.here(content, scratch))
+    script = [stage.here(step.command, scratch) for step in commands]
+    path = f"{scratch / 'bin'}:{os.environ['PATH']}:/usr/sbin"
+    with subprocess.Popen(
         [*before, "bash", "--norc"],
-        check=False,
-        input=_PRELUDE + "".join(f"{command}mark\n" for command in script),
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=cwd,
-        env={**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8", "TZ": "UTC"},
-        timeout=600,
-    )
-    *parts, rest = done.stdout.replace(f"{scratch}/models", "/models").replace(f"{scratch}/srv", "/srv").split(_MARK)
+        env={**os.environ, "PATH": path, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+        start_new_session=True,
+    ) as bash:
+        try:
+            out, _ = bash.communicate(_PRELUDE + "".join(f"{command}mark\n" for command in script), timeout=600)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(bash.pid, signal.SIGKILL)
+    *parts, rest = stage.there(out, scratch).split(_MARK)
     outcomes = list(zip(parts[::2], map(int, parts[1::2]), strict=True))
     failed: Step | None = None
     for step, (printed, code) in zip(commands, outcomes, strict=False):

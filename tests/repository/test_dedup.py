@@ -185,5 +185,5 @@ def test_init_says_where_it_stays_as_it_is(linking: Repository, repository: Repo
 def test_an_unknown_way_is_an_error_that_says_which_there_are(linking: Repository) -> None:
     config = linking.root / ".modelrepo" / "config.toml"
     config.write_text(config.read_text().replace('"hardlink"', '"softlink"', 1))
-    with pytest.raises(IntegrityError, match=r"storage\.dedup: Input should be 'reflink', 'hardlink' or 'off'"):
+    with pytest.raises(IntegrityError, match=r"storage\.dedup: it is none of reflink, hardlink, off"):
         linking.status()

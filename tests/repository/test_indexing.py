@@ -22,7 +22,7 @@ Look = Callable[[Path], dict[str, tuple[Any, ...]]]
 def answers(repository: Repository) -> list[Any]:
     """What the commands that use the index say."""
     return [
-        repository.status().model_copy(update={"free": 0}),
+        repository.status().replaced(free=0),
         repository.list(),
         repository.list(removed=True),
         repository.channels(),

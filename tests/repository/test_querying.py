@@ -13,6 +13,7 @@ import pytest
 
 from modelrepo import Repository, Version
 from modelrepo.core.layout import Layout
+from modelrepo.core.values import as_json
 from modelrepo.errors import IntegrityError, NotFoundError, RequestError, SourceError
 
 
@@ -191,6 +192,19 @@ def test_the_serving_config_names_each_channel_with_a_view(filled: Repository) -
     }
 
 
+def test_the_serving_config_leaves_out_a_channel_that_is_about_to_go(filled: Repository) -> None:
+    filled.promote("v1")
+    filled.promote("v2", channel="canary")
+    with pytest.raises(NotFoundError, match="there is no channel blue"):
+        filled.serving_config(leave_out=["canary", "blue"])
+    with pytest.raises(RequestError):
+        filled.serving_config(leave_out=["v2"])
+    answer = filled.serving_config(leave_out=["canary"])
+    assert (set(answer.models), answer.left_out, answer.without) == ({"ranker"}, ("ranker_canary",), ())
+    filled.channel_remove("canary")
+    assert filled.serving_config().config == answer.config
+
+
 def test_the_serving_config_is_a_model_server_config(filled: Repository) -> None:
     """Read back with the real protocol buffer, in a process of its own: it needs TensorFlow."""
     import subprocess
@@ -258,7 +272,7 @@ def test_names_that_are_no_utf8_in_the_root_are_noted_and_stop_no_reader(filled:
     status = filled.status()
     assert [problem.note for problem in status.problems] == [True, True]
     assert filled.verify().ok
-    assert json.dumps(status.model_dump(mode="json"))
+    assert json.dumps(status.as_json())
 
 
 def test_results_round_trip_as_json(filled: Repository) -> None:
@@ -267,5 +281,4 @@ def test_results_round_trip_as_json(filled: Repository) -> None:
     filled.promote("v1")
     results: list[Any] = [filled.status(), filled.show("v1"), filled.verify(), *filled.history(), *filled.list()]
     for result in results:
-        text = result.model_dump_json(by_alias=True)
-        assert json.loads(text) == result.model_dump(mode="json", by_alias=True)
+        assert json.loads(json.dumps(as_json(result))) == as_json(result)

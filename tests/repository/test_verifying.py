@@ -174,7 +174,7 @@ def test_a_line_that_was_forged_whole_breaks_the_chain(filled: Repository, layou
     from modelrepo.core.records import decode, encode
 
     lines = layout.journal.read_bytes().splitlines(keepends=True)
-    forged = decode(lines[2]).model_copy(update={"reason": "forged"})
+    forged = decode(lines[2]).replaced(reason="forged")
     layout.journal.write_bytes(b"".join([*lines[:2], encode(forged), *lines[3:]]))
     assert kinds(filled) == [("journal-damaged", ".modelrepo/journal.jsonl")]
     assert "line 4" in filled.verify().findings[0].detail

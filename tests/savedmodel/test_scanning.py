@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modelrepo.savedmodel import rules, scanning, worker
+from modelrepo.savedmodel import parsing, rules, scanning, worker
 from modelrepo.savedmodel.report import Report
 from modelrepo.savedmodel.texts import tensor_texts
 
@@ -40,8 +40,12 @@ def kinds(model: Any) -> set[tuple[str | None, str]]:
     return {(found["op"], found["rule"]) for found in scan(model) if found["severity"] == "refused"}
 
 
+def read(place: Path) -> Any:
+    return parsing.parse(str(place), PROTOS.saved_model.SavedModel)
+
+
 def sample(samples: Path, name: str) -> Any:
-    return worker._parse(str(samples / name), PROTOS)
+    return read(samples / name)
 
 
 class Made:
@@ -126,7 +130,7 @@ def test_nothing_is_found_in_ordinary_models_of_many_kinds(ordinary: Path) -> No
     """In one test: making them takes one TensorFlow twenty seconds."""
     places = [path.parent for path in sorted(ordinary.glob("*/saved_model.pb"))]
     assert len(places) >= 35
-    assert {place.name: found for place in places if (found := scan(worker._parse(str(place), PROTOS)))} == {}
+    assert {place.name: found for place in places if (found := scan(read(place)))} == {}
 
 
 def write(made: Made) -> None:
@@ -551,7 +555,7 @@ def test_a_model_changed_field_by_field_is_read_and_answered_as_the_parent_takes
         (Path(place) / "saved_model.pb").write_bytes(data)
         try:
             answer = worker._read({"path": place})
-        except worker._RefusedError as refused:
+        except parsing.FailedError as refused:
             if refused.kind not in {"model-unparsable", "model-empty"}:
                 raise
             return

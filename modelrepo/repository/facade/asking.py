@@ -255,18 +255,26 @@ class Asking(Rooted):
             version = reading.take(self._layout).resolve(parsed(ref))
             return results.PathResult(version=version, path=str(self._layout.version(version)))
 
-    def serving_config(self, *, name: str | None = None, base_path: str | None = None) -> results.ServingConfig:
+    def serving_config(
+        self, *, name: str | None = None, base_path: str | None = None, leave_out: Collection[str] = ()
+    ) -> results.ServingConfig:
         """TensorFlow Serving's configuration for the channels of this repository.
 
         Args:
             name: The model's name; None for the root's.
             base_path: The root as the server sees it; None for the root.
+            leave_out: Channels that get no entry, such as one that is about to be removed.
+
+        Raises:
+            NotFoundError: A channel that shall be left out is not there.
         """
         from modelrepo.repository import querying
         from modelrepo.repository import snapshot as reading
 
         with border("read the channels"):
-            return querying.serving_config([reading.take(self._layout)], name, base_path, many=False)
+            snapshots = [reading.take(self._layout)]
+            querying.check_channels(snapshots, leave_out)
+            return querying.serving_config(snapshots, name, base_path, leave_out, many=False)
 
     def list(
         self, *, limit: int | None = None, labels: Mapping[str, str] | None = None, removed: bool = False

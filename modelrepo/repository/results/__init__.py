@@ -16,10 +16,10 @@ if TYPE_CHECKING:
         PathResult,
         ServingConfig,
         Status,
-        VersionDetails,
         VersionSummary,
     )
     from modelrepo.repository.results.comparing import CompareResult
+    from modelrepo.repository.results.details import VersionDetails
     from modelrepo.repository.results.models import Compared, DiffResult, Inspection, Prediction
     from modelrepo.repository.results.problems import Problem
     from modelrepo.repository.results.releasing import AnnotateResult, ChannelRemoval, MoveResult, PinResult
@@ -65,7 +65,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name means
     """Import the module that has the value: the small ones, and those of the quickest commands, first."""
     if name in __all__:
-        for module in ("releasing", "problems", "asking", "storing", "models", "comparing"):
+        for module in ("releasing", "problems", "asking", "storing", "models", "details", "comparing"):
             values = importlib.import_module(f"{__name__}.{module}")
             if name in vars(values):
                 return vars(values)[name]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
-from pydantic import Field
-
-from modelrepo.core.manifest import Manifest
-from modelrepo.core.values import Actor, Timestamp, Value, VersionField
+from modelrepo.core.refs import Version
+from modelrepo.core.values import Actor, Value
 from modelrepo.repository.results.problems import Problem
 
 
@@ -31,11 +30,11 @@ class VersionSummary(Value):
         removed_at: When it was deleted.
     """
 
-    version: VersionField
+    version: Version
     digest: str
     size: int
     unshared: int | None
-    created_at: Timestamp | None
+    created_at: datetime | None
     channels: tuple[str, ...]
     pinned: bool
     load: Literal["passed", "skipped"] | None
@@ -44,38 +43,20 @@ class VersionSummary(Value):
     message: str | None
     signatures: tuple[str, ...] | None
     problem: str | None = None
-    removed_at: Timestamp | None = None
+    removed_at: datetime | None = None
 
 
-class VersionDetails(Manifest):
-    """A manifest, and what the repository says about the version now.
-
-    Attributes:
-        manifest_digest: Of the manifest's raw bytes.
-        channels: The channels that name it.
-        pinned: Whether it is kept for ever.
-        path: Its directory; None where it was deleted.
-        removed_at: When it was deleted.
-    """
-
-    manifest_digest: str
-    channels: tuple[str, ...]
-    pinned: bool
-    path: str | None
-    removed_at: Timestamp | None
-
-
-class HistoryEntry(Value):
+class HistoryEntry(Value, renamed={"origin": "from"}):
     """One outcome in the journal; of an annotation also what it gave and took away."""
 
     seq: int
-    time: Timestamp
+    time: datetime
     actor: Actor
     action: str
     channel: str | None
-    origin: VersionField | None = Field(serialization_alias="from")
-    to: VersionField | None
-    version: VersionField | None
+    origin: Version | None
+    to: Version | None
+    version: Version | None
     reason: str | None
     breaking: tuple[str, ...] | None
     recorded_by: Actor | None
@@ -95,8 +76,8 @@ class HistoryAt(Value):
         moves: The moves that had brought them there.
     """
 
-    at: Timestamp
-    channels: dict[str, VersionField]
+    at: datetime
+    channels: dict[str, Version]
     moves: tuple[HistoryEntry, ...]
 
 
@@ -118,13 +99,13 @@ class Status(Value):
     """
 
     repo: str
-    channels: dict[str, VersionField | None]
-    rollback_to: dict[str, VersionField | None]
+    channels: dict[str, Version | None]
+    rollback_to: dict[str, Version | None]
     versions: int
     size: int
     frees: int | None
     free: int
-    pinned: tuple[VersionField, ...]
+    pinned: tuple[Version, ...]
     problems: tuple[Problem, ...]
     journal_head: str | None
 
@@ -141,16 +122,16 @@ class Channel(Value):
     """
 
     channel: str
-    target: VersionField | None
-    stack: tuple[VersionField, ...]
-    rollback_to: VersionField | None
+    target: Version | None
+    stack: tuple[Version, ...]
+    rollback_to: Version | None
     base_path: str | None
 
 
 class PathResult(Value):
     """A version and where it is."""
 
-    version: VersionField
+    version: Version
     path: str
 
 
@@ -161,8 +142,10 @@ class ServingConfig(Value):
         config: The text.
         models: Each model's name and base path.
         without: The repositories that have no channel to serve yet.
+        left_out: The names of the models that were left out.
     """
 
     config: str
     models: dict[str, str]
     without: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()

@@ -9,10 +9,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from modelrepo.core.values import Value, VersionField
+from modelrepo.core.documents import Document, VersionField
 
 
-class Model(Value):
+class Model(Document):
     """One of the two models.
 
     Attributes:
@@ -39,7 +39,7 @@ class Model(Value):
         return str(self.version) if self.version is not None else self.path
 
 
-class Requests(Value):
+class Requests(Document):
     """What both models answered.
 
     Attributes:
@@ -71,42 +71,42 @@ class Requests(Value):
         return f"{said}; signature{'s' if len(self.signatures) > 1 else ''} {names}"
 
 
-class Shares(Value):
+class Shares(Document):
     """A share of both models (`from` and `to` in JSON), from 0 to 1; None where a model has none."""
 
     before: float | None = Field(serialization_alias="from")
     after: float | None = Field(serialization_alias="to")
 
 
-class Counts(Value):
+class Counts(Document):
     """A count of both models (`from` and `to` in JSON)."""
 
     before: int = Field(serialization_alias="from")
     after: int = Field(serialization_alias="to")
 
 
-class Kinds(Value):
+class Kinds(Document):
     """A type of both models (`from` and `to` in JSON)."""
 
     before: str = Field(serialization_alias="from")
     after: str = Field(serialization_alias="to")
 
 
-class Place(Value):
+class Place(Document):
     """One value of an output: of which request, counted from 1, and where in it, counted from 0."""
 
     request: int
     index: tuple[int, ...]
 
 
-class Decade(Value):
+class Decade(Document):
     """How many values differ by so much: at least 10 to the `exponent`, less than ten times that; None: not at all."""
 
     exponent: int | None
     values: int
 
 
-class Example(Value):
+class Example(Document):
     """A row whose class has changed.
 
     Attributes:
@@ -124,7 +124,7 @@ class Example(Value):
     label: int | str | None
 
 
-class Unlike(Value):
+class Unlike(Document):
     """Answers of different shapes, or of types that nobody can compare.
 
     Attributes:
@@ -138,7 +138,7 @@ class Unlike(Value):
     after: str = Field(serialization_alias="to")
 
 
-class OutputComparison(Value):
+class OutputComparison(Document):
     """One output of one signature.
 
     Attributes:
@@ -195,7 +195,7 @@ class OutputComparison(Value):
         return lines
 
 
-class Missing(Value):
+class Missing(Document):
     """An output that one model gives and the other does not.
 
     Attributes:
@@ -209,7 +209,7 @@ class Missing(Value):
     missing_in: Literal["from", "to"]
 
 
-class Latency(Value):
+class Latency(Document):
     """How long calls took, in seconds.
 
     Attributes:
@@ -229,7 +229,7 @@ class Latency(Value):
     quantiles: tuple[float, ...]
 
 
-class Memory(Value):
+class Memory(Document):
     """The most memory that the model's process had resident, in bytes.
 
     Attributes:
@@ -241,7 +241,7 @@ class Memory(Value):
     before: int
 
 
-class Measured(Value):
+class Measured(Document):
     """What was measured of one model: it differs from run to run.
 
     Attributes:
@@ -259,14 +259,14 @@ class Measured(Value):
     cage: tuple[str, ...]
 
 
-class MeasuredPair(Value):
+class MeasuredPair(Document):
     """The same of both models (`from` and `to` in JSON)."""
 
     before: Measured = Field(serialization_alias="from")
     after: Measured = Field(serialization_alias="to")
 
 
-class CompareResult(Value):
+class CompareResult(Document):
     """How two models answer the same requests.
 
     Attributes:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
-
-from modelrepo.core.findings import Finding
+from modelrepo.core.refs import Version
 from modelrepo.core.signatures import Comparison, Signature
-from modelrepo.core.training import Training
-from modelrepo.core.values import Value, VersionField
+from modelrepo.core.values import Value
+
+if TYPE_CHECKING:  # they are documents, which bring pydantic
+    from modelrepo.core.findings import Finding
+    from modelrepo.core.training import Training
 
 
 class Inspection(Value):
@@ -34,7 +35,7 @@ class Inspection(Value):
     """
 
     path: str
-    version: VersionField | None
+    version: Version | None
     signatures: dict[str, Signature]
     tags: tuple[tuple[str, ...], ...]
     tensorflow_version: str | None
@@ -60,7 +61,7 @@ class Prediction(Value):
             `"Infinity"` and `"-Infinity"`, bytes that are no UTF-8 as `{"b64": …}`.
     """
 
-    version: VersionField
+    version: Version
     signature: str
     outputs: dict[str, Any]
 
@@ -74,22 +75,22 @@ class Compared(Value):
     """
 
     path: str | None
-    version: VersionField | None
+    version: Version | None
 
 
-class Numbers(Value):
+class Numbers(Value, renamed={"before": "from", "after": "to"}):
     """A number before and after (`from` and `to` in JSON)."""
 
-    before: int = Field(serialization_alias="from")
-    after: int = Field(serialization_alias="to")
+    before: int
+    after: int
 
 
-class FileChange(Value):
+class FileChange(Value, renamed={"before": "from", "after": "to"}):
     """A file that differs: its sizes before and after (`from` and `to` in JSON), None where it is not there."""
 
     path: str
-    before: int | None = Field(serialization_alias="from")
-    after: int | None = Field(serialization_alias="to")
+    before: int | None
+    after: int | None
 
 
 class FileChanges(Value):
@@ -100,7 +101,7 @@ class FileChanges(Value):
     changed: tuple[FileChange, ...]
 
 
-class DiffResult(Value):
+class DiffResult(Value, renamed={"before": "from", "after": "to"}):
     """What changes from one model to another.
 
     Attributes:
@@ -114,8 +115,8 @@ class DiffResult(Value):
         warnings: What was not compared, and why.
     """
 
-    before: Compared = Field(serialization_alias="from")
-    after: Compared = Field(serialization_alias="to")
+    before: Compared
+    after: Compared
     signatures: Comparison | None
     files: FileChanges
     size: Numbers

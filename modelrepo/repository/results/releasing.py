@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
+from modelrepo.core.refs import Version
 from modelrepo.core.signatures import Change
-from modelrepo.core.values import Value, VersionField
+from modelrepo.core.values import Value
 
 
-class MoveResult(Value):
+class MoveResult(Value, renamed={"origin": "from"}):
     """What a promote or a rollback did.
 
     Attributes:
@@ -21,8 +20,8 @@ class MoveResult(Value):
     """
 
     channel: str
-    origin: VersionField | None = Field(serialization_alias="from")
-    to: VersionField
+    origin: Version | None
+    to: Version
     changed: bool
     breaking: tuple[Change, ...] | None
     warnings: tuple[str, ...] = ()
@@ -31,7 +30,7 @@ class MoveResult(Value):
 class PinResult(Value):
     """A version, and whether it is pinned now."""
 
-    version: VersionField
+    version: Version
     pinned: bool
     changed: bool
 
@@ -47,14 +46,14 @@ class AnnotateResult(Value):
         changed: Whether this call changed anything.
     """
 
-    version: VersionField
+    version: Version
     labels: dict[str, str]
     metrics: dict[str, float]
     message: str | None
     changed: bool
 
 
-class ChannelRemoval(Value):
+class ChannelRemoval(Value, renamed={"origin": "from"}):
     """A channel that is gone.
 
     Attributes:
@@ -65,4 +64,4 @@ class ChannelRemoval(Value):
 
     channel: str
     removed: bool
-    origin: VersionField | None = Field(serialization_alias="from")
+    origin: Version | None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from modelrepo.core.findings import Finding
-from modelrepo.core.manifest import Golden
+from modelrepo.core.refs import Version
 from modelrepo.core.signatures import Signature
-from modelrepo.core.values import Value, VersionField
+from modelrepo.core.values import Value
 from modelrepo.repository.results.problems import Problem
 from modelrepo.repository.results.releasing import MoveResult
+
+if TYPE_CHECKING:  # they are documents, which bring pydantic
+    from modelrepo.core.findings import Finding
+    from modelrepo.core.manifest import Golden
 
 
 class InitResult(Value):
@@ -24,7 +27,7 @@ class InitResult(Value):
 
     repo: str
     created: bool
-    adopted: tuple[VersionField, ...] = ()
+    adopted: tuple[Version, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -47,7 +50,7 @@ class PushResult(Value):
         warnings: What somebody should know.
     """
 
-    version: VersionField
+    version: Version
     created: bool
     digest: str
     size: int
@@ -74,7 +77,7 @@ class ExportResult(Value):
         warnings: What somebody should know.
     """
 
-    version: VersionField
+    version: Version
     path: str
     files: int
     size: int
@@ -93,8 +96,8 @@ class VerifyResult(Value):
     """
 
     ok: bool
-    versions: tuple[VersionField, ...]
-    read: tuple[VersionField, ...]
+    versions: tuple[Version, ...]
+    read: tuple[Version, ...]
     findings: tuple[Problem, ...]
 
 
@@ -107,7 +110,7 @@ class Kept(Value):
         by: Who has it `leased` or `in-use`, such as `process 123 (python3 serve.py)`.
     """
 
-    version: VersionField
+    version: Version
     reasons: tuple[str, ...]
     by: tuple[str, ...] = ()
 
@@ -125,7 +128,7 @@ class CleanupResult(Value):
         problems: What was noticed on the way and stopped nothing.
     """
 
-    removed: tuple[VersionField, ...]
+    removed: tuple[Version, ...]
     kept: tuple[Kept, ...]
     freed: int
     dry_run: bool
@@ -143,6 +146,6 @@ class RemoveResult(Value):
         unseen: Processes that could not be looked at for open files.
     """
 
-    removed: tuple[VersionField, ...]
+    removed: tuple[Version, ...]
     freed: int
     unseen: int = 0

@@ -1,0 +1,111 @@
+"""Kinds of single fields: each takes what JSON or TOML gave, and returns the field's value or says what is wrong.
+
+For what every command reads, the settings and the journal's records: pydantic, which reads whole documents
+(`documents`), takes longer to import than such a command has.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+Kind = Callable[[Any], Any]
+
+
+def text(value: object) -> str:
+    """A text."""
+    if type(value) is not str:
+        raise ValueError("it is no text")
+    return value
+
+
+def truth(value: object) -> bool:
+    """True or false."""
+    if type(value) is not bool:
+        raise ValueError("it is neither true nor false")
+    return value
+
+
+def number(value: object) -> float:
+    """A finite number."""
+    if type(value) not in {int, float} or not math.isfinite(value):  # type: ignore[arg-type]
+        raise ValueError("it is no finite number")
+    return float(value)  # type: ignore[arg-type]
+
+
+def whole(low: int, high: int) -> Kind:
+    """A whole number within bounds, which belong to it."""
+
+    def kind(value: object) -> int:
+        if type(value) is not int or not low <= value <= high:
+            raise ValueError(f"it is no whole number from {low} to {high}")
+        return value
+
+    return kind
+
+
+def one_of(*words: str) -> Kind:
+    """One of some words."""
+    known = frozenset(words)
+
+    def kind(value: object) -> str:
+        if type(value) is not str or value not in known:
+            raise ValueError(f"it is none of {', '.join(words)}")
+        return value
+
+    return kind
+
+
+def texts(value: object) -> tuple[str, ...]:
+    """A list of texts."""
+    if type(value) is not list:
+        raise ValueError("it is no list")
+    return tuple(map(text, value))
+
+
+def each(kind: Kind) -> Kind:
+    """Values of a kind by name."""
+
+    def read_all(value: object) -> dict[str, Any]:
+        if type(value) is not dict:
+            raise ValueError("it has no keys")
+        return {key: kind(part) for key, part in value.items()}
+
+    return read_all
+
+
+def read(kinds: Mapping[str, Kind], fields: object, required: Collection[str] = (), prefix: str = "") -> dict[str, Any]:
+    """Read fields of some kinds.
+
+    Args:
+        kinds: What each field must be.
+        fields: What was given. Nothing, as JSON writes it, stands for a field that is not there.
+        required: The fields that must be there.
+        prefix: What their names begin with, for messages.
+
+    Raises:
+        ValueError: One is unknown, missing, or of another kind: which, and why, in one line.
+
+    >>> read({"size": whole(0, 9), "name": text}, {"size": 3})
+    {'size': 3}
+    >>> read({"size": whole(0, 9)}, {"size": 12})
+    Traceback (most recent call last):
+    ValueError: size: it is no whole number from 0 to 9
+    """
+    if type(fields) is not dict:
+        raise ValueError("it has no keys")
+    values = {}
+    name = ""
+    try:  # once, not for each field: a journal has a million
+        for name, given in fields.items():
+            if given is not None:
+                values[name] = kinds[name](given)
+    except ValueError as error:
+        raise ValueError(f"{prefix}{name}: {error}") from None
+    except KeyError:
+        raise ValueError(f"{prefix}{name}: unknown key") from None
+    for name in required:
+        if name not in values:
+            raise ValueError(f"{prefix}{name}: it is missing")
+    return values

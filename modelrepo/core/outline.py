@@ -1,0 +1,174 @@
+"""The outline of a manifest: what lists tell and moves look at, read without pydantic.
+
+Only of bytes that somebody vouches for: the journal keeps the digest of every manifest that a push wrote, and a push
+writes none that is not valid. What nobody vouches for is read whole (`manifest`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+from modelrepo.core import kinds
+from modelrepo.core.contents import FileEntry
+from modelrepo.core.refs import MAX_NUMBER, Version
+from modelrepo.core.signatures import Signature, Tensor
+from modelrepo.core.values import Value, read_time, read_version
+from modelrepo.errors import IntegrityError
+
+T = TypeVar("T")
+Load = Literal["passed", "skipped"]
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class GoldenFile(Value):
+    """The golden requests that a version carries, as its manifest says (`manifest.Golden`)."""
+
+    digest: str
+    format: Literal["json", "npz"]
+    size: int
+    requests: int
+
+
+class Outline(Value):
+    """Some of what a manifest says; its attributes mean the same there.
+
+    Attributes:
+        names: Of its signatures; None where nobody read the model.
+        rest: What is read when somebody asks for it: a list of ten thousand versions asks for none of it.
+    """
+
+    version: Version
+    digest: str
+    size: int
+    created_at: datetime
+    load: Load
+    labels: dict[str, str]
+    metrics: dict[str, float]
+    message: str | None
+    names: tuple[str, ...] | None
+    rest: Mapping[str, Any]
+
+    @property
+    def files(self) -> tuple[FileEntry, ...]:
+        """All its files."""
+        return self._read(lambda: tuple(map(_file, self.rest["files"])))
+
+    @property
+    def signatures(self) -> Mapping[str, Signature] | None:
+        """The contract of the meta graph for serving."""
+        given = self.rest.get("signatures")
+        return self._read(lambda: None if given is None else kinds.each(_signature)(given))
+
+    @property
+    def golden(self) -> GoldenFile | None:
+        """Its golden requests."""
+        given = self.rest.get("golden")
+        return self._read(lambda: None if given is None else GoldenFile(**kinds.read(_GOLDEN, given, _GOLDEN)))
+
+    def _read(self, read: Callable[[], T]) -> T:
+        """Read more of it.
+
+        Raises:
+            IntegrityError: It is nothing that a push writes: somebody forged the journal, too.
+        """
+        try:
+            return read()
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise IntegrityError(
+                f"the manifest of {self.version} is none that a push writes: {error}",
+                kind="manifest-damaged",
+                hint="run `modelrepo verify`",
+            ) from error
+
+
+_SIZE = kinds.whole(0, MAX_NUMBER)
+_WORDS = kinds.each(kinds.text)
+_NUMBERS = kinds.each(kinds.number)
+_LOAD = kinds.one_of("passed", "skipped")
+
+
+def read(data: bytes) -> Outline | None:
+    """The outline of a manifest's raw bytes; None where they are no manifest's, and only `parse_manifest` can say why.
+
+    Args:
+        data: The bytes, vouched for.
+    """
+    try:
+        fields = json.loads(data.decode())
+        message, signatures = fields.get("message"), fields.get("signatures")
+        return Outline(
+            version=read_version(fields["version"]),
+            digest=kinds.text(fields["digest"]),
+            size=_SIZE(fields["size"]),
+            created_at=read_time(fields["created_at"]),
+            load=_LOAD(fields.get("load", "skipped")),
+            labels=_WORDS(fields.get("labels", {})),
+            metrics=_NUMBERS(fields.get("metrics", {})),
+            message=None if message is None else kinds.text(message),
+            names=None if signatures is None else tuple(map(kinds.text, signatures)),
+            rest=fields,
+        )
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return None
+
+
+def require(data: bytes, where: str) -> Outline:
+    """The outline of a manifest that was read whole before.
+
+    Raises:
+        IntegrityError: It has none: what pydantic let pass as a number is written as a text, say.
+    """
+    found = read(data)
+    if found is None:
+        raise IntegrityError(
+            f"{where} is none that a push writes", kind="manifest-damaged", hint="run `modelrepo verify`"
+        )
+    return found
+
+
+def _file(entry: dict[str, Any]) -> FileEntry:
+    path, size, digest = entry["path"], entry["size"], entry["digest"]
+    return FileEntry(path=kinds.text(path), size=_SIZE(size), digest=kinds.text(digest))
+
+
+def _digest(value: object) -> str:
+    """The digest of a file whose name is made of it: a manifest that somebody forged names nothing outside."""
+    if type(value) is not str or not _DIGEST.fullmatch(value):
+        raise ValueError("it is no digest")
+    return value
+
+
+def _signature(fields: Any) -> Signature:  # noqa: ANN401 - JSON
+    inputs, outputs = (kinds.each(_tensor)(fields[side]) for side in ("inputs", "outputs"))
+    return Signature(method_name=kinds.text(fields["method_name"]), inputs=inputs, outputs=outputs)
+
+
+def _tensor(fields: Any) -> Tensor:  # noqa: ANN401 - JSON
+    return Tensor(**kinds.read(_TENSOR, {**fields, "shape": None}), shape=_shape(fields["shape"]))
+
+
+def _shape(value: object) -> list[int | None] | None:
+    if value is None:
+        return None
+    if type(value) is not list or not all(size is None or type(size) is int for size in value):
+        raise ValueError("it is no shape")
+    return value
+
+
+_GOLDEN: dict[str, kinds.Kind] = {
+    "digest": _digest,
+    "format": kinds.one_of("json", "npz"),
+    "size": _SIZE,
+    "requests": _SIZE,
+}
+_TENSOR: dict[str, kinds.Kind] = {
+    "name": kinds.text,
+    "dtype": kinds.text,
+    "shape": _shape,
+    "optional": kinds.truth,
+    "encoding": kinds.one_of("dense", "sparse", "composite"),
+}
