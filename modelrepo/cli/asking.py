@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import sys
-from collections.abc import Iterator
 from functools import partial
 from typing import Annotated
 
@@ -15,12 +11,19 @@ import typer
 from modelrepo.cli import completion, describing, differences, exits, render
 from modelrepo.cli.answers import Answer, Answers
 from modelrepo.cli.app import Run, command
-from modelrepo.cli.options import AllowOption, MemoryOption, RefArgument, TimeoutOption, attempt, pairs
+from modelrepo.cli.options import (
+    AllowOption,
+    MemoryOption,
+    RefArgument,
+    TimeoutOption,
+    attempt,
+    meaning,
+    pairs,
+    standard_input,
+)
 from modelrepo.cli.several import RootsArgument, several
-from modelrepo.core.contents import MAX_REQUEST_BYTES
-from modelrepo.core.refs import looks_like_path
 from modelrepo.core.units import parse_duration, parse_size, parse_time
-from modelrepo.errors import IntegrityError, NoRepositoryError, NotFoundError, RefusedError, RequestError
+from modelrepo.errors import IntegrityError, NotFoundError, RefusedError, RequestError
 from modelrepo.repository import Repository, results
 
 LimitOption = Annotated[int | None, typer.Option("--limit", metavar="N", help="At most N.")]
@@ -60,7 +63,7 @@ def inspect(
     allow_op: AllowOption = None,
 ) -> Answer:
     """Say what a SavedModel offers, and what the scan finds: signatures, tags, ops, findings."""
-    with _meaning(target):
+    with meaning(target):
         result, failed = attempt(
             run.repository().inspect,
             results.Inspection,
@@ -71,18 +74,6 @@ def inspect(
             load_memory=None if load_memory is None else parse_size(load_memory),
         )
     return Answer(result, describing.inspection(result), tuple(result.signatures), error=failed)
-
-
-@contextlib.contextmanager
-def _meaning(*targets: str) -> Iterator[None]:
-    """Where a ref is not there, but a directory of that name is, ask whether that was meant."""
-    try:
-        yield
-    except (NotFoundError, NoRepositoryError, RequestError) as error:
-        for target in targets:
-            if not looks_like_path(target) and os.path.isdir(target):
-                error.hint = f"did you mean ./{target}?"
-        raise
 
 
 @command("diff")
@@ -100,7 +91,7 @@ def diff(
     ] = False,
 ) -> Answer:
     """Say what changes from one model to another: for callers, and on disk."""
-    with _meaning(before, after):
+    with meaning(before, after):
         result = run.repository().diff(before, after)
     breaking = result.signatures.breaking if result.signatures is not None else ()
     error = None
@@ -129,7 +120,7 @@ def predict(
     """Call one signature of a version once, and print its outputs as JSON."""
     result = run.repository().predict(
         ref,
-        _standard_input() if inputs == "-" else inputs,
+        standard_input() if inputs == "-" else inputs,
         signature=signature,
         allow_ops=allow_op or (),
         load_timeout=parse_duration(load_timeout),
@@ -137,11 +128,6 @@ def predict(
     )
     text = json.dumps(result.as_json(), ensure_ascii=True, allow_nan=False)
     return Answer(result, text, (str(result.version),))
-
-
-def _standard_input() -> bytes:
-    """All of it, but not more than one byte over what is taken."""
-    return b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_REQUEST_BYTES + 1)
 
 
 @command("history")

@@ -15,6 +15,7 @@ MODULES = {
     "asking": (
         "list", "show", "inspect", "diff", "predict", "history", "status", "path", "serving-config",
     ),
+    "comparing": ("compare",),
     "executing": ("exec",),
 }  # fmt: skip
 _FLAGS = frozenset({"--json", "--quiet", "-q"})

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
 from typing import Annotated, TypeVar
 
 import typer
 
 from modelrepo.cli import completion
-from modelrepo.errors import ModelRepoError, RequestError
+from modelrepo.core.contents import MAX_REQUEST_BYTES
+from modelrepo.core.refs import looks_like_path
+from modelrepo.errors import ModelRepoError, NoRepositoryError, NotFoundError, RequestError
 
 T = TypeVar("T")
 
@@ -74,3 +79,20 @@ def attempt(
         if isinstance(error.partial, expected):
             return error.partial, error
         raise
+
+
+@contextlib.contextmanager
+def meaning(*targets: str) -> Iterator[None]:
+    """Where a ref is not there, but a directory of that name is, ask whether that was meant."""
+    try:
+        yield
+    except (NotFoundError, NoRepositoryError, RequestError) as error:
+        for target in targets:
+            if not looks_like_path(target) and os.path.isdir(target):
+                error.hint = f"did you mean ./{target}?"
+        raise
+
+
+def standard_input() -> bytes:
+    """All of it, but not more than one byte over what is taken."""
+    return b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_REQUEST_BYTES + 1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from modelrepo.core.values import Value
+from modelrepo.errors import RequestError
 
 Shape = list[int | None] | None
 
@@ -108,6 +109,42 @@ def compare(before: Mapping[str, Signature], after: Mapping[str, Signature]) -> 
     for is_breaking, change in _changes(before, after):
         (breaking if is_breaking else compatible).append(change)
     return Comparison(breaking=tuple(breaking), compatible=tuple(compatible))
+
+
+def both_take(before: Signature, after: Signature) -> dict[str, Tensor]:
+    """The inputs that a caller of either may give: of each the shapes that both take. What both may miss is left out.
+
+    Raises:
+        RequestError: There are none: an input that one takes the other does not, or takes as another type or shape.
+    """
+    found: dict[str, Tensor] = {}
+    for key in sorted(before.inputs.keys() | after.inputs.keys()):
+        one, two = before.inputs.get(key), after.inputs.get(key)
+        if (one is None or one.optional) and (two is None or two.optional):
+            continue
+        if one is None or two is None or _typed(one) != _typed(two) or not _overlap(one.shape, two.shape):
+            raise RequestError(
+                f"no request fits both models: they take input `{key}` differently",
+                kind="requests-malformed",
+                expected="nothing of that name" if one is None else describe(one),
+                got="nothing of that name" if two is None else describe(two),
+            )
+        found[key] = Tensor(name=one.name, dtype=one.dtype, shape=_shared(one.shape, two.shape), encoding=one.encoding)
+    return found
+
+
+def _overlap(one: Shape, two: Shape) -> bool:
+    """Whether some shape is meant by both."""
+    if one is None or two is None:
+        return True
+    return len(one) == len(two) and all(a is None or b in {None, a} for a, b in zip(one, two, strict=True))
+
+
+def _shared(one: Shape, two: Shape) -> Shape:
+    """What both mean, where they overlap."""
+    if one is None or two is None:
+        return one if two is None else two
+    return [b if a is None else a for a, b in zip(one, two, strict=True)]
 
 
 def _changes(before: Mapping[str, Signature], after: Mapping[str, Signature]) -> Iterator[tuple[bool, Change]]:

@@ -1,173 +1,236 @@
-"""`diff`: what changes from one model to another, for callers and on disk. Nothing is loaded.
+"""`compare`: how two models answer the same requests, and what they need for it. Nothing is stored.
 
-Versions are answered from their manifests, paths from their files; ops, and signatures that no manifest has, are read
-by the inspector's child process.
+Both are leased where they are versions, read and scanned → requests and labels looked at → each loaded in a child
+process of its own, where it answers every request twice → timed in rounds, the two in turn → the answers compared in a
+third process, which loads no model.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from modelrepo.core.figures import quantile
 from modelrepo.core.layout import Layout
-from modelrepo.core.refs import NumberRef, Version, looks_like_path, parse_ref
-from modelrepo.core.signatures import Signature, compare
-from modelrepo.errors import ModelError
-from modelrepo.fs import source
-from modelrepo.fs.look import file_digest
-from modelrepo.repository import inspecting, leasing, querying
-from modelrepo.repository import snapshot as reading
-from modelrepo.repository.results import DiffResult
-from modelrepo.repository.results.models import Compared, FileChange, FileChanges, Numbers
-from modelrepo.savedmodel.report import Report
-from modelrepo.savedmodel.runner import Inspector, default_memory
+from modelrepo.errors import ModelError, ModelRepoError, RequestError, UnconfirmedError, from_os
+from modelrepo.repository import admitting, inspecting, reporting
+from modelrepo.repository.inspecting import Limits
+from modelrepo.repository.questioning import NO_FIT, Side, Wishes, model, questions
+from modelrepo.repository.results import comparing as results
+from modelrepo.savedmodel.questions import Questions
+from modelrepo.savedmodel.report import Answering, Loaded, Report
+from modelrepo.savedmodel.runner import LOAD_MEMORY, Inspector, default_memory
+from modelrepo.savedmodel.trial import Trial
+
+#: Into how many parts the quantiles of a latency cut it.
+_PARTS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
-    """One file: its size, and its digest or where its bytes are."""
+class _Sitter:
+    """A loaded model that waits for rounds."""
 
-    size: int
-    digest: str | None = None
-    real: Path | None = None
-
-    def content(self) -> str:
-        return file_digest(self.real)[1] if self.real is not None else self.digest or ""
+    inspector: Inspector
+    loaded: Loaded
+    answering: Answering
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """One of the two models.
-
-    Attributes:
-        place: Where it can be read; None where it was deleted.
-        version: Which version it is; None for a path.
-        files: By path.
-        signatures: As its manifest has them; None where it has none, or there is no manifest.
-    """
-
-    place: Path | None
-    version: Version | None
-    files: Mapping[str, _File]
-    signatures: dict[str, Signature] | None
-
-    @property
-    def size(self) -> int:
-        return sum(file.size for file in self.files.values())
-
-    @property
-    def name(self) -> Compared:
-        return Compared(path=str(self.place) if self.place is not None else None, version=self.version)
-
-
-def diff(layout: Layout, before: str, after: str) -> DiffResult:
+def compare(layout: Layout, before: str, after: str, wishes: Wishes, limits: Limits) -> results.CompareResult:
     """Compare two models.
 
     Args:
         layout: The repository; it need not exist where both are paths.
-        before: What callers know: a ref, also of a version that was deleted, or a path.
-        after: What they would get.
+        before: What callers know: a ref or a path.
+        after: What it is compared with.
+        wishes: How.
+        limits: Of each model's process: time for load and answers, and for each round; memory; ops that are let in.
 
     Raises:
-        NotFoundError: There is no such version.
+        NotFoundError: There is no such version or signature.
         SourceError: A path is no SavedModel.
-        ModelError: Signatures are in no manifest and cannot be read: TensorFlow is not installed here, say.
+        RequestError: Requests or labels are none, or do not fit.
+        ModelError: The scan refuses a model, or TensorFlow could not load or run it.
+        RefusedError: Something stands where the page should be written.
+        UnconfirmedError: The page is there, but not known to be on the disk.
     """
-    with contextlib.ExitStack() as leases:
-        sides = [_side(layout, argument, leases) for argument in (before, after)]
-        reports = _reports(sides)
-    old, new = sides
-    contracts = [_signatures(side, report) for side, report in zip(sides, reports, strict=True)]
-    ops = [report.served.ops if report is not None else None for report in reports]
-    first, second = contracts
-    return DiffResult(
-        before=old.name,
-        after=new.name,
-        signatures=compare(first, second) if first is not None and second is not None else None,
-        files=_files(old.files, new.files),
-        size=Numbers(before=old.size, after=new.size),
-        ops=_counts(ops[0], ops[1]) if ops[0] is not None and ops[1] is not None else None,
-        warnings=tuple(_unread(sides, reports, contracts)),
+    page = None if wishes.html is None else reporting.goal(wishes.html)
+    with contextlib.ExitStack() as stack:
+        sides = [model(layout, argument, stack) for argument in (before, after)]
+        memory = limits.memory or max(default_memory(side.model.size) for side in sides)
+        judge = stack.enter_context(Inspector(memory=max(memory, LOAD_MEMORY), seconds=limits.seconds))
+        reports = [_read(judge, side, limits) for side in sides]
+        source, asked = questions(sides, reports, wishes)
+        count = judge.step("look", "reading the requests", **asked.fields(), labels=wishes.labels)["requests"]
+        sitters = _load(stack, sides, reports, asked, limits, memory)
+        times, peaks = _rounds(sides, sitters, wishes.runs)
+        figures = _judged(judge, sitters, wishes)
+    first, second = (
+        _measured(sitter, seconds, peak) for sitter, seconds, peak in zip(sitters, times, peaks, strict=True)
+    )
+    result = results.CompareResult(
+        before=sides[0].model,
+        after=sides[1].model,
+        requests=source.model_copy(
+            update={"requests": count, "signatures": tuple(sorted(set(sitters[0].answering.signatures)))}
+        ),
+        tolerance=wishes.tolerance,
+        agreement=_agreement(*figures),
+        outputs=figures[0],
+        missing=figures[1],
+        runs=wishes.runs,
+        measured=results.MeasuredPair(before=first, after=second),
+        html=None if page is None else str(page),
+        warnings=tuple(_warnings(sides, sitters)),
+    )
+    if page is not None:
+        _write(page, result)
+    return result
+
+
+def _allowed(side: Side, limits: Limits) -> frozenset[str]:
+    return limits.allow.union(() if side.snapshot is None else side.snapshot[1].allowed_ops)
+
+
+def _read(inspector: Inspector, side: Side, limits: Limits) -> Report:
+    """Read and scan a model: nothing of the other is run if this one is refused."""
+    with side.named():
+        report = inspecting.read(inspector, side.place, side.model.version)
+        admitting.require_admitted(report, _allowed(side, limits))
+    return report
+
+
+def _load(
+    stack: contextlib.ExitStack,
+    sides: Sequence[Side],
+    reports: Sequence[Report],
+    questions: Questions,
+    limits: Limits,
+    memory: int,
+) -> list[_Sitter]:
+    """Load each model, and let it answer: TensorFlow is imported for both at once, all else happens in turn."""
+    inspectors = []
+    for _ in sides:
+        inspectors.append(stack.enter_context(Inspector(memory=memory, seconds=limits.seconds)))
+        inspectors[-1].warm()
+    for inspector in inspectors:
+        inspector.step("ready", "starting TensorFlow")  # else the second would start while the first loads
+    sitters = []
+    for side, report, inspector in zip(sides, reports, inspectors, strict=True):
+        with side.named():
+            try:
+                trial = Trial(questions=questions)
+                loaded = admitting.load(inspector, side.place, report, _allowed(side, limits), trial)
+            except ModelError as error:
+                if questions.made_up is not None and error.kind == "model-run":
+                    error.hint = f"the request was generated; {NO_FIT}"
+                raise
+        if loaded.answering is None:
+            raise _rubbish(side)
+        sitters.append(_Sitter(inspector, loaded, loaded.answering))
+    return sitters
+
+
+def _rounds(
+    sides: Sequence[Side], sitters: Sequence[_Sitter], runs: int
+) -> tuple[tuple[list[float], list[float]], list[int]]:
+    """Time both in turn, each of them first in every other round: what else the machine does then meets both."""
+    times, peaks = (list[float](), list[float]()), [0, 0]
+    for number in range(runs):
+        for index in (0, 1) if number % 2 == 0 else (1, 0):
+            with sides[index].named():
+                said = sitters[index].inspector.step("round", "timing the model")
+                try:
+                    times[index].extend(map(float, said["seconds"]))
+                    peaks[index] = int(said["memory"])
+                except (KeyError, TypeError, ValueError):
+                    raise _rubbish(sides[index]) from None
+    return times, peaks
+
+
+def _measured(sitter: _Sitter, times: list[float], peak: int) -> results.Measured:
+    ordered = sorted(times)
+    latency = results.Latency(
+        calls=len(ordered),
+        median=quantile(ordered, 0.5),
+        p95=quantile(ordered, 0.95),
+        least=ordered[0],
+        most=ordered[-1],
+        quantiles=tuple(quantile(ordered, part / _PARTS) for part in range(_PARTS + 1)),
+    )
+    return results.Measured(
+        loaded_by=sitter.loaded.tensorflow_version,
+        load_seconds=sitter.loaded.seconds,
+        latency=latency,
+        memory=results.Memory(peak=peak, before=sitter.answering.memory),
+        cage=sitter.loaded.cage,
     )
 
 
-def _side(layout: Layout, argument: str, leases: contextlib.ExitStack) -> _Side:
-    if looks_like_path(argument):
-        place = Path(os.path.realpath(argument))
-        inspecting.require_model(place, argument)
-        listing = source.look(place, follow_links=True)
-        files = {file.path: _File(file.size, real=Path(file.real)) for file in listing.files}
-        return _Side(place, None, files, None)
-    ref = parse_ref(argument)
-    snapshot = reading.take(layout)
-    if isinstance(ref, NumberRef) and ref.version in snapshot.state.removed:
-        version, place_or_none = ref.version, None
-    else:
-        lease = leases.enter_context(leasing.lease(layout, ref))
-        version, place_or_none = lease.version, lease.path
-    manifest = querying.manifest_of(snapshot, version)[0]
-    files = {entry.path: _File(entry.size, entry.digest) for entry in manifest.files}
-    return _Side(place_or_none, version, files, manifest.signatures)
-
-
-def _reports(sides: list[_Side]) -> list[Report | None]:
-    """What reading them gives; None of one that was deleted, or where it cannot be read and need not be."""
-    if all(side.place is None for side in sides):
-        return [None for _ in sides]
-    with Inspector(memory=default_memory(max(side.size for side in sides))) as inspector:
-        return [_report(inspector, side) for side in sides]
-
-
-def _report(inspector: Inspector, side: _Side) -> Report | None:
-    if side.place is None:
-        return None
+def _judged(
+    judge: Inspector, sitters: Sequence[_Sitter], wishes: Wishes
+) -> tuple[tuple[results.OutputComparison, ...], tuple[results.Missing, ...]]:
+    first, second = sitters
+    differing = set(zip(first.answering.signatures, second.answering.signatures, strict=True))
+    for one, two in sorted(differing):
+        if one != two:
+            raise RequestError(
+                f"a request that names no signature calls `{one}` of one model and `{two}` of the other",
+                kind="requests-malformed",
+                expected="one signature that both models have",
+                hint="--signature says which",
+            )
+    said = judge.step(
+        "judge",
+        "comparing the answers",
+        before=str(first.inspector.scratch),
+        after=str(second.inspector.scratch),
+        signatures=list(first.answering.signatures),
+        tolerance=wishes.tolerance,
+        labels=wishes.labels,
+    )
     try:
-        return inspecting.read(inspector, side.place, side.version)
-    except ModelError as error:
-        if error.kind != "tensorflow-missing" or side.signatures is None:
-            raise
-        return None
+        return (
+            tuple(results.OutputComparison.model_validate(each) for each in said["outputs"]),
+            tuple(results.Missing.model_validate(each) for each in said["missing"]),
+        )
+    except (KeyError, TypeError, ValidationError) as error:
+        raise ModelError("the answers could not be compared", kind="model-rubbish") from error
 
 
-def _signatures(side: _Side, report: Report | None) -> dict[str, Signature] | None:
-    if side.signatures is not None or report is None:
-        return side.signatures
-    return report.served.signatures
+def _agreement(outputs: Sequence[results.OutputComparison], missing: Sequence[results.Missing]) -> float | None:
+    """The smallest of all: an average would let many outputs that agree hide one that does not."""
+    if any(each.missing_in == "to" for each in missing):
+        return 0.0
+    return min((each.agreement for each in outputs if each.agreement is not None), default=None)
 
 
-def _unread(
-    sides: list[_Side], reports: list[Report | None], contracts: list[dict[str, Signature] | None]
-) -> list[str]:
-    """What was not compared, and why."""
-    told = []
-    for side, report, contract in zip(sides, reports, contracts, strict=True):
-        if report is None:
-            why = "was deleted" if side.place is None else "cannot be read where TensorFlow is not installed"
-            what = "ops" if contract is not None else "signatures and ops"
-            told.append(f"{what} were not compared: {side.version} {why}")
-    return told
+def _warnings(sides: Sequence[Side], sitters: Sequence[_Sitter]) -> Iterator[str]:
+    for side, sitter in zip(sides, sitters, strict=True):
+        for signature, key in sitter.answering.unsteady:
+            yield (
+                f"{side.model.name} answers one request differently from call to call: output `{key}` of signature "
+                f"`{signature}`; its figures differ from run to run"
+            )
+    for signature, key in sorted({pair for sitter in sitters for pair in sitter.answering.left_out}):
+        yield f"output `{key}` of signature `{signature}` is no dense tensor and was not compared"
 
 
-def _files(old: Mapping[str, _File], new: Mapping[str, _File]) -> FileChanges:
-    """What differs; bytes are only read where the sizes are the same."""
-    added, removed, changed = list[FileChange](), list[FileChange](), list[FileChange]()
-    for path in sorted(old.keys() | new.keys()):
-        was, now = old.get(path), new.get(path)
-        if was is None and now is not None:
-            added.append(FileChange(path=path, before=None, after=now.size))
-        elif now is None and was is not None:
-            removed.append(FileChange(path=path, before=was.size, after=None))
-        elif was is not None and now is not None and (was.size != now.size or was.content() != now.content()):
-            changed.append(FileChange(path=path, before=was.size, after=now.size))
-    return FileChanges(added=tuple(added), removed=tuple(removed), changed=tuple(changed))
+def _write(page: Path, result: results.CompareResult) -> None:
+    """Write the page; where that fails, nobody need compare again for the figures."""
+    try:
+        reporting.write(page, result)
+    except ModelRepoError as error:
+        error.partial = result if isinstance(error, UnconfirmedError) else result.model_copy(update={"html": None})
+        raise
+    except OSError as error:
+        failed = from_os(error, f"write {page}")
+        failed.partial = result.model_copy(update={"html": None})
+        raise failed from error
 
 
-def _counts(old: Mapping[str, int], new: Mapping[str, int]) -> dict[str, Numbers]:
-    return {
-        op: Numbers(before=old.get(op, 0), after=new.get(op, 0))
-        for op in sorted(old.keys() | new.keys())
-        if old.get(op, 0) != new.get(op, 0)
-    }
+def _rubbish(side: Side) -> ModelError:
+    return ModelError(f"{side.model.name}: the process that runs the model answered rubbish", kind="model-rubbish")

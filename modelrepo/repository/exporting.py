@@ -26,7 +26,7 @@ from modelrepo.errors import (
     from_os,
 )
 from modelrepo.fs import copying, deletion, durable, locks, source
-from modelrepo.repository import golden, leasing, staging
+from modelrepo.repository import golden, leasing, opening, staging
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.progress import Counter, Progress
 from modelrepo.repository.results import ExportResult
@@ -119,10 +119,7 @@ def _golden(
 def _goal(layout: Layout, path: Path) -> Path:
     """Where the copy shall stand, without links."""
     place = Path(os.path.realpath(path))
-    for above in (place, *place.parents):
-        if above == layout.root or Layout(above).config.exists():
-            where = f"{place} lies inside the repository {above}"
-            raise RefusedError(where, kind="inside-repository", hint="export to another place, and push it from there")
+    opening.require_outside(place, "export to another place, and push it from there", layout)
     if not place.parent.is_dir():
         raise NotFoundError(f"there is no directory {place.parent}", kind="directory-missing", hint="make it first")
     if os.path.lexists(place) and (not place.is_dir() or os.listdir(place)):

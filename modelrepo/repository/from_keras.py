@@ -22,7 +22,8 @@ from modelrepo.repository.border import place
 from modelrepo.savedmodel import keras_export
 from modelrepo.savedmodel.arrays import Refusal
 from modelrepo.savedmodel.keras_export import Wishes
-from modelrepo.savedmodel.runner import Inspector, KerasExport, default_memory
+from modelrepo.savedmodel.keras_made import KerasExport
+from modelrepo.savedmodel.runner import Inspector, default_memory
 from modelrepo.savedmodel.trial import refusal
 
 if TYPE_CHECKING:  # it brings pydantic

@@ -50,7 +50,7 @@ def inspect(layout: Layout, argument: str, load: Limits | None) -> Inspection:
             allow = allow.union(manifest.allowed_ops)
     if version is None:
         require_model(place, argument)
-    memory = load.memory if load is not None and load.memory is not None else default_memory(_size(place))
+    memory = load.memory if load is not None and load.memory is not None else default_memory(size_of(place))
     with Inspector(memory=memory, seconds=load.seconds if load is not None else LOAD_SECONDS) as inspector:
         report = read(inspector, place, version)
         graph = report.served
@@ -121,5 +121,6 @@ def _damaged(version: Version, what: str) -> IntegrityError:
     return IntegrityError(f"{version} is damaged: {what}", kind="version-damaged", hint=hint)
 
 
-def _size(place: Path) -> int:
+def size_of(place: Path) -> int:
+    """Bytes of all files of a model."""
     return sum(file.stat().st_size for file in place.rglob("*") if file.is_file())

@@ -11,7 +11,7 @@ from modelrepo.core.layout import STATE, Layout
 from modelrepo.core.modes import PRIVATE
 from modelrepo.core.records import Damage
 from modelrepo.core.refs import Version
-from modelrepo.errors import IntegrityError, NoRepositoryError
+from modelrepo.errors import IntegrityError, NoRepositoryError, RefusedError
 from modelrepo.fs import known
 from modelrepo.fs.known import Known
 from modelrepo.fs.look import NO_FILE, kind_at, read_file
@@ -84,6 +84,23 @@ def require_directory(path: Path) -> None:
     """
     if (kind := kind_at(path) or "directory") != "directory":
         raise _not_own(path, kind)
+
+
+def require_outside(place: Path, hint: str, layout: Layout | None = None) -> None:
+    """Make sure that something that is written for somebody does not lie in a repository.
+
+    Args:
+        place: Where, without links.
+        hint: What to do instead.
+        layout: A repository that counts also where it has no settings.
+
+    Raises:
+        RefusedError: It does.
+    """
+    for above in (place, *place.parents):
+        if (layout is not None and above == layout.root) or Layout(above).config.exists():
+            where = f"{place} lies inside the repository {above}"
+            raise RefusedError(where, kind="inside-repository", hint=hint)
 
 
 def require_own(layout: Layout, *besides: Path) -> None:

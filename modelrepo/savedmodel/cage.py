@@ -121,3 +121,9 @@ def _mounts(libc: ctypes.CDLL, scratch: str) -> tuple[str, ...]:
             return ("files",)
         change(b"/", _RECURSIVE, clear=_READ_ONLY)  # it needs a place for temporary files
     return ()
+
+
+def peak() -> int:
+    """The most memory that this process has had resident so far, in bytes."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024

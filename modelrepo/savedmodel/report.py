@@ -57,6 +57,22 @@ class Report(Document):
         return (exact or tagged or list(self.meta_graphs))[0]
 
 
+class Answering(Document):
+    """What a model said that was loaded to be compared.
+
+    Attributes:
+        signatures: Which signature each request called.
+        left_out: Outputs that are no dense tensors of values, with their signatures.
+        unsteady: Outputs that differed between two calls with one request.
+        memory: The most memory that the process had before the load, in bytes.
+    """
+
+    signatures: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...]
+    unsteady: tuple[tuple[str, str], ...]
+    memory: int
+
+
 class Loaded(Document):
     """What loading a SavedModel gave.
 
@@ -68,6 +84,7 @@ class Loaded(Document):
         untried: Why signatures were not tried with zeros.
         signature: Of a prediction, which signature ran.
         outputs: Of a prediction, what it gave, as JSON has it.
+        answering: Of a comparison, what the model said.
     """
 
     tensorflow_version: str
@@ -77,3 +94,4 @@ class Loaded(Document):
     untried: tuple[str, ...] = ()
     signature: str | None = None
     outputs: dict[str, Any] | None = None
+    answering: Answering | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ DEFAULT = "serving_default"
 ABSOLUTE = RELATIVE = 1e-5
 _MOST_UNPACKED = 256 * 1024 * 1024
 _ZIP = b"PK\x03\x04"
+#: How an array of one of several requests is called.
+_NUMBERED = re.compile(r"(\d+/)?inputs/.")
 
 
 @dataclass(frozen=True)
@@ -52,18 +55,24 @@ def parse_golden(data: bytes) -> Golden:
     Raises:
         Refusal: It is something else.
     """
+    return _golden_arrays(parse_archive(data)) if data.startswith(_ZIP) else _golden_document(parse_json(data))
+
+
+def parse_requests(data: bytes) -> tuple[Request, ...]:
+    """Read requests, with answers or without: a file as `parse_golden` reads, or one as `parse_inputs` does.
+
+    Raises:
+        Refusal: It is something else.
+    """
     if data.startswith(_ZIP):
-        return _golden_arrays(_arrays(data))
-    document: Any = _json(data)
-    _require_keys("the document", document, {"signature", "requests", "tolerance"})
-    entries = document.get("requests")
-    if not isinstance(entries, list) or not entries:
-        raise malformed("the document holds no requests", "an array `requests` with at least one entry")
-    shared = _signature("the document", document)
-    requests = tuple(_request(number, entry, shared) for number, entry in enumerate(entries, 1))
-    tolerance: Any = document.get("tolerance", {})
-    _require_keys("`tolerance`", tolerance, {"absolute", "relative"})
-    return Golden(requests, _allowed(tolerance, "absolute", ABSOLUTE), _allowed(tolerance, "relative", RELATIVE))
+        arrays = parse_archive(data)
+        several = any(_NUMBERED.match(name) for name in arrays)
+        return _golden_arrays(arrays, answered=False).requests if several else (Request(arrays),)
+    document = parse_json(data)
+    entries = document.get("requests") if isinstance(document, dict) else None
+    if isinstance(entries, list) and all(isinstance(each, dict) and "inputs" in each for each in entries):
+        return _golden_document(document, answered=False).requests
+    return (parse_inputs(data),)
 
 
 def parse_inputs(data: bytes) -> Request:
@@ -73,10 +82,10 @@ def parse_inputs(data: bytes) -> Request:
         Refusal: It is something else.
     """
     if data.startswith(_ZIP):
-        arrays = _arrays(data)
+        arrays = parse_archive(data)
         named = {name.removeprefix("inputs/"): array for name, array in arrays.items() if name.startswith("inputs/")}
         return Request(named or arrays)
-    document = _json(data)
+    document = parse_json(data)
     if not isinstance(document, dict):
         raise malformed("the document is not an object", "an object of inputs", _kind(document))
     inputs = document.get("inputs")
@@ -118,7 +127,12 @@ class Trial:
         )
 
 
-def _json(data: bytes) -> Any:
+def parse_json(data: bytes) -> Any:
+    """Read a document.
+
+    Raises:
+        Refusal: It is none, or a key stands twice in an object.
+    """
     try:
         return json.loads(data.decode(), object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, absurd numbers, absurd nesting
@@ -132,20 +146,34 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def _request(number: int, entry: Any, signature: str) -> Request:
+def _golden_document(document: Any, *, answered: bool = True) -> Golden:
+    """What a document of requests says; without answers, a signature that nobody named stays open."""
+    _require_keys("the document", document, {"signature", "requests", "tolerance"})
+    entries = document.get("requests")
+    if not isinstance(entries, list) or not entries:
+        raise malformed("the document holds no requests", "an array `requests` with at least one entry")
+    shared = _signature("the document", document, DEFAULT if answered else None)
+    requests = tuple(_request(number, entry, shared, answered=answered) for number, entry in enumerate(entries, 1))
+    tolerance: Any = document.get("tolerance", {})
+    _require_keys("`tolerance`", tolerance, {"absolute", "relative"})
+    return Golden(requests, _allowed(tolerance, "absolute", ABSOLUTE), _allowed(tolerance, "relative", RELATIVE))
+
+
+def _request(number: int, entry: Any, signature: str | None, *, answered: bool) -> Request:
     where = f"request {number}"
     _require_keys(where, entry, {"signature", "inputs", "outputs"})
     inputs, outputs = entry.get("inputs"), entry.get("outputs")
     if not isinstance(inputs, dict):
         raise malformed(f"{where} has no inputs", "an object `inputs`", _kind(inputs))
-    if not isinstance(outputs, dict) or not outputs:
+    if answered and (not isinstance(outputs, dict) or not outputs):
         raise malformed(f"{where} has no answers", "an object `outputs` with at least one key", _kind(outputs))
-    return Request(inputs, outputs, _signature(where, entry) if "signature" in entry else signature)
+    named = _signature(where, entry, signature) if "signature" in entry else signature
+    return Request(inputs, outputs if isinstance(outputs, dict) else {}, named)
 
 
-def _signature(where: str, document: dict[str, Any]) -> str:
-    signature = document.get("signature", DEFAULT)
-    if not isinstance(signature, str):
+def _signature(where: str, document: dict[str, Any], default: str | None) -> str | None:
+    signature = document.get("signature", default)
+    if not isinstance(signature, str) and (signature is not None or "signature" in document):
         raise malformed(f"the `signature` of {where} is no text", "a signature's name", _kind(signature))
     return signature
 
@@ -166,8 +194,12 @@ def _require_keys(where: str, document: Any, known: set[str]) -> None:
         raise malformed(f"{where} has unknown keys", _listed(known), _listed(unknown))
 
 
-def _arrays(data: bytes) -> dict[str, Any]:
-    """The arrays of an archive; nothing in it is ever unpickled."""
+def parse_archive(data: bytes) -> dict[str, Any]:
+    """The arrays of an archive; nothing in it is ever unpickled.
+
+    Raises:
+        Refusal: It is none, too large, or holds something else.
+    """
     try:
         import numpy as np
 
@@ -189,7 +221,7 @@ def _refuse_size(unpacked: int) -> NoReturn:
     raise malformed("the archive is too large", f"at most {_MOST_UNPACKED} bytes unpacked", unpacked)
 
 
-def _golden_arrays(arrays: dict[str, Any]) -> Golden:
+def _golden_arrays(arrays: dict[str, Any], *, answered: bool = True) -> Golden:
     """`inputs/KEY` and `outputs/KEY`, with `N/` before them where there are several requests."""
     settings: dict[str, Any] = {
         name: arrays.pop(name) for name in ("signature", "absolute", "relative") if name in arrays
@@ -206,8 +238,9 @@ def _golden_arrays(arrays: dict[str, Any]) -> Golden:
         found.setdefault(int(number), {"inputs": {}, "outputs": {}})[side][key] = array
     if not found:
         raise malformed("the archive holds no requests", "arrays inputs/KEY and outputs/KEY")
-    signature = _signature("the archive", plain)
-    requests = tuple(_request(number, entry, signature) for number, entry in sorted(found.items()))
+    signature = _signature("the archive", plain, DEFAULT if answered else None)
+    entries = sorted(found.items())
+    requests = tuple(_request(number, entry, signature, answered=answered) for number, entry in entries)
     return Golden(requests, _allowed(plain, "absolute", ABSOLUTE), _allowed(plain, "relative", RELATIVE))
 
 

@@ -12,8 +12,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -22,7 +21,8 @@ from modelrepo.errors import ModelError, SourceError
 from modelrepo.fs import deletion, durable
 from modelrepo.savedmodel import child
 from modelrepo.savedmodel.keras_export import Wishes
-from modelrepo.savedmodel.trial import NOTHING, Trial, refusal
+from modelrepo.savedmodel.keras_made import KerasExport
+from modelrepo.savedmodel.trial import NOTHING, Trial, handed, refusal
 
 if TYPE_CHECKING:  # they bring pydantic
     from modelrepo.core.documents import Document
@@ -36,7 +36,6 @@ LOAD_MEMORY = 4 * 1024**3
 MODEL_MEMORY_FACTOR = 3
 #: Reading the model without loading it is bounded too.
 _READ_SECONDS = 120.0
-_FINGERPRINT = "fingerprint.pb"
 _ANSWER_LIMIT = 256 * 1024 * 1024
 _KEPT_BYTES = 8 * 1024
 _SHOWN_LINES = 5
@@ -50,37 +49,6 @@ _LONGEST_WAIT = 3600.0
 def default_memory(size: int) -> int:
     """How much memory a model of this many bytes may use while it loads, in bytes."""
     return LOAD_MEMORY + MODEL_MEMORY_FACTOR * size
-
-
-@dataclass(frozen=True)
-class KerasExport:
-    """A SavedModel that was made of a Keras model.
-
-    Attributes:
-        directory: Where it is.
-        answers: Requests and what Keras answers, as a file of golden requests.
-        keras: Keras's version.
-        made_up: Names of inputs that Keras made up.
-    """
-
-    directory: Path
-    answers: bytes
-    keras: str
-    made_up: tuple[str, ...]
-
-    @classmethod
-    def of(cls, directory: Path, said: Mapping[str, Any]) -> Self:
-        """Put the name of an export into it.
-
-        Args:
-            directory: Where it is.
-            said: What `keras_export.export` has said.
-        """
-        if said["fingerprint"] is not None:
-            durable.remove_file(directory / _FINGERPRINT)
-            durable.write_new(directory / _FINGERPRINT, bytes.fromhex(said["fingerprint"]), None)
-        answers = json.dumps(said["answers"]).encode()
-        return cls(directory, answers, str(said["keras"]), tuple(map(str, said["made_up"])))
 
 
 class Inspector:
@@ -103,6 +71,11 @@ class Inspector:
         self._child = child.take()
         self._send({"memory": memory, "parent": os.getpid(), "scratch": str(self._scratch)})
         threading.Thread(target=_expect_answers, daemon=True).start()
+
+    @property
+    def scratch(self) -> Path:
+        """The one directory that the child may write to; it goes with it."""
+        return self._scratch
 
     def __enter__(self) -> Self:
         return self
@@ -206,6 +179,11 @@ class Inspector:
             return KerasExport.of(directory, said)
         except (KeyError, ValueError) as error:
             raise self._rubbish() from error
+
+    def step(self, name: str, doing: str, **more: object) -> dict[str, Any]:
+        """Take a step of a comparison (`comparing.STEPS`); what goes with it, bytes as files."""
+        request = {"do": "compare", "step": name, **handed(more, self._hand)}
+        return self._ask(request, doing, self._seconds)
 
     def _hand(self, data: bytes) -> str:
         """Give the child a file."""

@@ -17,6 +17,8 @@ from modelrepo.savedmodel.requests import DEFAULT, Golden, Trial
 _INIT_OP = "__saved_model_init_op"
 #: Types that nobody can send.
 _HANDLES = {"resource", "variant"}
+#: Types whose values numpy has as records.
+_QUANTIZED = {"qint8", "quint8", "qint16", "quint16", "qint32"}
 _TEXT = 1000
 
 
@@ -58,14 +60,19 @@ class Runner:
         if trial.smoke:
             done["untried"] = self._smoke()
         if trial.inputs is not None:
-            name = self._named(trial.signature)
-            outputs = self._call(name, self._feeds(name, trial.inputs.inputs, ""), None, "the request")
+            name = self.named(trial.signature)
+            outputs = self.call(name, self.feeds(name, trial.inputs.inputs, ""), None, "the request")
             where = f"of signature `{name}`"
             done["signature"] = name
             done["outputs"] = {key: to_json(array, f"output `{key}` {where}") for key, array in outputs.items()}
         return done
 
-    def _named(self, name: str | None) -> str:
+    def named(self, name: str | None) -> str:
+        """The signature that is meant: None for the usual one.
+
+        Raises:
+            Refusal: There is none of that name.
+        """
         if name is None and len(self._signatures) == 1:
             return str(next(iter(self._signatures)))
         name = DEFAULT if name is None else name
@@ -74,17 +81,27 @@ class Runner:
             raise Refusal("signature-missing", f"the model has no signature `{name}`", f"one of {known}")
         return name
 
+    def outputs(self, name: str) -> tuple[list[str], list[str]]:
+        """The outputs of a signature that are dense tensors of values, and the others."""
+        infos = self._signatures[name].outputs
+        dense = [
+            key
+            for key in sorted(infos)
+            if infos[key].WhichOneof("encoding") == "name" and self._dtype(infos[key]).name not in _HANDLES | _QUANTIZED
+        ]
+        return dense, sorted(set(infos) - set(dense))
+
     def _golden(self, golden: Golden) -> None:
         worst: tuple[float, Refusal] | None = None
         for number, request in enumerate(golden.requests, 1):
-            name = self._named(request.signature)
+            name = self.named(request.signature)
             where = f"golden request {number} (signature `{name}`)"
             unknown = request.outputs.keys() - self._signatures[name].outputs.keys()
             if unknown:
                 known = ", ".join(self._signatures[name].outputs)
                 raise malformed(f"{where} names outputs that there are not", known, ", ".join(sorted(unknown)))
-            feeds = self._feeds(name, request.inputs, f"{where}: ")
-            outputs = self._call(name, feeds, list(request.outputs), where)
+            feeds = self.feeds(name, request.inputs, f"{where}: ")
+            outputs = self.call(name, feeds, list(request.outputs), where)
             for key, right in request.outputs.items():
                 found = self._difference(f"{where}: output `{key}`", right, outputs[key], golden)
                 if found is not None and (worst is None or found[0] > worst[0]):
@@ -133,7 +150,7 @@ class Runner:
                 untried.append(unfit)
                 continue
             feeds = {key: self._zeros(info) for key, info in signature.inputs.items() if key not in signature.defaults}
-            outputs = self._call(name, self._feeds(name, feeds, ""), None, "a trial with zeros", kind="smoke-failed")
+            outputs = self.call(name, self.feeds(name, feeds, ""), None, "a trial with zeros", kind="smoke-failed")
             for key, array in outputs.items():
                 if array.dtype.kind in "fcV" and not bool(np.isfinite(array).all()):
                     raise Refusal(
@@ -159,8 +176,17 @@ class Runner:
     def _dtype(self, info: Any) -> Any:
         return self._tensorflow.dtypes.as_dtype(info.dtype).base_dtype
 
-    def _feeds(self, name: str, inputs: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-        """Tensor names and arrays, every one of the declared type and shape."""
+    def feeds(self, name: str, inputs: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+        """Tensor names and arrays, every one of the declared type and shape.
+
+        Args:
+            name: The signature.
+            inputs: Values by key.
+            prefix: What stands before a complaint.
+
+        Raises:
+            Refusal: They do not fit.
+        """
         signature = self._signatures[name]
         unfit = self._unfit(name)
         if unfit:
@@ -192,9 +218,24 @@ class Runner:
         sizes = ",".join("?" if size.size < 0 else str(size.size) for size in shape.dim)
         return f"{self._dtype(info).name}[{'...' if shape.unknown_rank else sizes}]"
 
-    def _call(
+    def call(
         self, name: str, feeds: dict[str, Any], keys: list[str] | None, where: str, *, kind: str = "model-run"
     ) -> dict[str, Any]:
+        """Call a signature once.
+
+        Args:
+            name: Which one.
+            feeds: What `feeds` gave.
+            keys: Which outputs; None for all.
+            where: Which call it is, for messages.
+            kind: Of the refusal where it fails.
+
+        Returns:
+            The outputs by key.
+
+        Raises:
+            Refusal: It failed, or an output is no dense tensor.
+        """
         outputs = self._signatures[name].outputs
         sparse = [key for key in keys or outputs if outputs[key].WhichOneof("encoding") != "name"]
         if sparse:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelrepo.errors import ModelError, ModelRepoError, NotFoundError, RequestError, SourceError
+from modelrepo.savedmodel.questions import Questions
 
 #: What the child says of requests and answers, and whose fault that is.
 _FAMILIES: dict[str, type[ModelRepoError]] = {
     "requests-malformed": RequestError,
+    "labels-malformed": RequestError,
     "signature-missing": NotFoundError,
     "golden-mismatch": ModelError,
     "keras-mismatch": ModelError,
@@ -48,6 +50,7 @@ class Trial:
         smoke: Whether to call every signature with zeros or empty strings.
         inputs: The bytes of a file with the inputs of one call.
         signature: Which signature that call means; None for the usual one.
+        questions: What to answer and keep the model for; see `comparing`.
     """
 
     golden: bytes | None = None
@@ -55,6 +58,7 @@ class Trial:
     smoke: bool = False
     inputs: bytes | None = None
     signature: str | None = None
+    questions: Questions | None = None
 
     @property
     def doing(self) -> str:
@@ -73,7 +77,13 @@ class Trial:
             "smoke": self.smoke,
             "inputs": None if self.inputs is None else hand(self.inputs),
             "signature": self.signature,
+            "questions": None if self.questions is None else handed(self.questions.fields(), hand),
         }
+
+
+def handed(fields: Mapping[str, object], hand: Callable[[bytes], str]) -> dict[str, object]:
+    """Fields for the child, with files in place of bytes."""
+    return {key: hand(value) if isinstance(value, bytes) else value for key, value in fields.items()}
 
 
 NOTHING = Trial()

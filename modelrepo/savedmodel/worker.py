@@ -6,6 +6,7 @@ scans the model without loading it, with TensorFlow's own protocol buffers, whic
 `{"do": "load", "path": …, "tags": […]}` loads it with the Session loader, as TensorFlow Serving does, and then runs
 what else the request names (`requests.Trial`). `{"do": "requests", "path": …}` looks at a file of golden requests.
 `{"do": "export", "path": …}` makes a SavedModel of a Keras file (`keras_export`).
+`{"do": "compare", "step": …}` is a step of a comparison (`comparing`), whose first is a load that keeps the model.
 An answer is `{"ok": …}` or `{"error": …, "kind": …}`; where the system could not read, `{"errno": …, "file": …}`.
 """
 
@@ -23,13 +24,11 @@ import types
 from collections import Counter
 from typing import Any, TextIO
 
-from modelrepo.savedmodel import arrays, cage, parsing, rules, scanning, variables
+from modelrepo.savedmodel import arrays, cage, contracts, parsing, rules, scanning, variables
 from modelrepo.savedmodel.parsing import FailedError as _RefusedError
 
 _INIT_OP = "__saved_model_init_op"
 _MESSAGE_LIMIT = 4000
-#: Names of TensorFlow's data types that are not the lower-case rest of the enumeration's name.
-_DTYPES = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_HALF": "float16"}
 
 
 #: What this process has given up.
@@ -169,49 +168,11 @@ def _meta_graph(graph: Any, protos: _Protos) -> dict[str, Any]:
     signatures = {name: each for name, each in sorted(graph.signature_def.items()) if name != _INIT_OP}
     return {
         "tags": list(graph.meta_info_def.tags),
-        "signatures": {name: _signature(signature, protos) for name, signature in signatures.items()},
+        "signatures": {name: contracts.said(each, protos.types) for name, each in signatures.items()},
         **variables.used(graph, signatures, scanning.init_names(graph)),
         "ops": dict(sorted(ops.items())),
         "tensorflow_version": graph.meta_info_def.tensorflow_version or None,
     }
-
-
-def _signature(signature: Any, protos: _Protos) -> dict[str, Any]:
-    defaults = getattr(signature, "defaults", {})
-    return {
-        "method_name": signature.method_name,
-        "inputs": {
-            key: {**_tensor(info, protos), "optional": key in defaults}
-            for key, info in sorted(signature.inputs.items())
-        },
-        "outputs": {key: _tensor(info, protos) for key, info in sorted(signature.outputs.items())},
-    }
-
-
-def _tensor(info: Any, protos: _Protos) -> dict[str, Any]:
-    encoding = info.WhichOneof("encoding")
-    if encoding == "composite_tensor":
-        # Its own type and shape say nothing; the first component holds the values (a ragged tensor's flat ones).
-        parts = list(info.composite_tensor.components)
-        dtype = _dtype(parts[0].dtype, protos) if parts else "unknown"
-        return {"name": ",".join(part.name for part in parts), "dtype": dtype, "shape": None, "encoding": "composite"}
-    sparse = encoding == "coo_sparse"
-    shape = info.tensor_shape
-    return {
-        "name": info.coo_sparse.values_tensor_name if sparse else info.name,
-        "dtype": _dtype(info.dtype, protos),
-        "shape": None if shape.unknown_rank else [None if size.size < 0 else size.size for size in shape.dim],
-        "encoding": "sparse" if sparse else "dense",
-    }
-
-
-def _dtype(number: int, protos: _Protos) -> str:
-    try:
-        name: str = protos.types.DataType.Name(number)
-    except ValueError:
-        return f"unknown_{number}"
-    base: str = name.removesuffix("_REF")
-    return _DTYPES.get(base, base.removeprefix("DT_").lower()) + ("_ref" if base != name else "")
 
 
 def _fingerprint(path: str, protos: _Protos) -> dict[str, str] | None:
@@ -232,19 +193,26 @@ def _fingerprint(path: str, protos: _Protos) -> dict[str, str] | None:
 
 
 def _load(request: dict[str, Any]) -> dict[str, Any]:
-    from modelrepo.savedmodel import requests  # a mere reading need not wait for it
+    from modelrepo.savedmodel import questions, requests  # a mere reading need not wait for them
 
-    trial = requests.Trial.of(request)
+    trial, asked = requests.Trial.of(request), questions.of(request.get("questions"))
     tensorflow = _tensorflow()
     from modelrepo.savedmodel import running  # needs numpy, which comes with TensorFlow
 
-    started = time.monotonic()
+    started, before = time.monotonic(), cage.peak()
     v1 = tensorflow.compat.v1
     options = v1.ConfigProto(allow_soft_placement=True)
-    with tensorflow.Graph().as_default(), v1.Session(config=options) as session:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(tensorflow.Graph().as_default())
+        session = stack.enter_context(v1.Session(config=options))
         graph = v1.saved_model.loader.load(session, request["tags"], request["path"])
         seconds = round(time.monotonic() - started, 3)
-        ran = running.Runner(tensorflow, session, graph).run(trial)
+        runner = running.Runner(tensorflow, session, graph)
+        ran = runner.run(trial)
+        if asked is not None:
+            from modelrepo.savedmodel import answering
+
+            ran["answering"] = {**answering.start(runner, asked, stack.pop_all()), "memory": before}
     return {"tensorflow_version": tensorflow.__version__, "seconds": seconds, "cage": _HELD, **ran}
 
 
@@ -253,6 +221,13 @@ def _requests(request: dict[str, Any]) -> dict[str, Any]:
     from modelrepo.savedmodel import requests
 
     return requests.check(request)
+
+
+def _compare(request: dict[str, Any]) -> dict[str, Any]:
+    """Take a step of a comparison."""
+    from modelrepo.savedmodel import comparing
+
+    return comparing.STEPS[request["step"]](request)
 
 
 def _export(request: dict[str, Any]) -> dict[str, Any]:
@@ -271,7 +246,14 @@ def _export(request: dict[str, Any]) -> dict[str, Any]:
     return {**made, "tensorflow_version": tensorflow.__version__}
 
 
-_ACTIONS = {"warm": _warm, "read": _read, "load": _load, "requests": _requests, "export": _export}
+_ACTIONS = {
+    "warm": _warm,
+    "read": _read,
+    "load": _load,
+    "requests": _requests,
+    "export": _export,
+    "compare": _compare,
+}
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):

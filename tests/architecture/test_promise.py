@@ -37,6 +37,7 @@ COMMANDS = [
     "status",
     "path",
     "serving-config",
+    "compare",
     "exec",
     "channel",
 ]

@@ -86,6 +86,29 @@ FINDING = fields(
     node=is_a(str),
     within=is_a(str),
 )
+MODEL = fields(
+    path=is_a(str),
+    version=or_null(is_version),
+    digest=or_null(is_digest),
+    size=is_a(int),
+    message=or_null(is_a(str)),
+    labels=is_a(dict),
+    metrics=is_a(dict),
+)
+MEASURED = fields(
+    loaded_by=is_a(str),
+    load_seconds=is_a(float),
+    latency=fields(
+        calls=is_a(int),
+        median=is_a(float),
+        p95=is_a(float),
+        least=is_a(float),
+        most=is_a(float),
+        quantiles=each(is_a(float)),
+    ),
+    memory=fields(peak=is_a(int), before=is_a(int)),
+    cage=each(is_a(str)),
+)
 CHANNELS = lambda value: isinstance(value, dict) and all(map(or_null(is_version), value.values()))  # noqa: E731
 STATE = {"channels": each(is_a(str)), "pinned": is_a(bool)}
 
@@ -165,6 +188,46 @@ DOCUMENTS: dict[tuple[str, ...], Callable[[Any], bool]] = {
     ("predict", "v1", "--input", "-"): fields(
         version=is_version, signature=is_a(str), outputs=lambda value: value == {"y": [[4.75]]}
     ),
+    ("compare", "v1", "v2", "--input", "-", "--runs", "1"): fields(
+        from_=MODEL,
+        to=MODEL,
+        requests=fields(
+            source=is_a(str),
+            version=or_null(is_version),
+            digest=or_null(is_digest),
+            seed=or_null(is_a(int)),
+            requests=is_a(int),
+            signatures=each(is_a(str)),
+        ),
+        tolerance=is_a(float),
+        agreement=or_null(is_a(float)),
+        outputs=each(
+            fields(
+                signature=is_a(str),
+                output=is_a(str),
+                dtype=fields(from_=is_a(str), to=is_a(str)),
+                rows=is_a(int),
+                values=is_a(int),
+                largest=or_null(is_a(float)),
+                largest_at=or_null(fields(request=is_a(int), index=each(is_a(int)))),
+                mean=or_null(is_a(float)),
+                changed=or_null(is_a(float)),
+                non_finite=fields(from_=is_a(int), to=is_a(int)),
+                incomparable=is_a(int),
+                top1_changed=or_null(is_a(float)),
+                agreement=or_null(is_a(float)),
+                accuracy=or_null(fields(from_=or_null(is_a(float)), to=or_null(is_a(float)))),
+                differences=each(fields(exponent=or_null(is_a(int)), values=is_a(int))),
+                examples=each(is_a(dict)),
+                unlike=or_null(is_a(dict)),
+            )
+        ),
+        missing=each(fields(signature=is_a(str), output=is_a(str), missing_in=is_a(str))),
+        runs=lambda value: value == 1,
+        measured=fields(from_=MEASURED, to=MEASURED),
+        html=or_null(is_a(str)),
+        warnings=each(is_a(str)),
+    ),
     ("promote", "v3"): MOVE,
     ("promote", "v3", "--dry-run"): MOVE,
     ("rollback",): MOVE,
@@ -235,7 +298,12 @@ DOCUMENTS: dict[tuple[str, ...], Callable[[Any], bool]] = {
 @pytest.mark.parametrize(
     ("words", "test"),
     [
-        pytest.param(words, test, marks=[pytest.mark.tensorflow] if "predict" in words else [], id=" ".join(words))
+        pytest.param(
+            words,
+            test,
+            marks=[pytest.mark.tensorflow] if {"predict", "compare"} & set(words) else [],
+            id=" ".join(words),
+        )
         for words, test in DOCUMENTS.items()
     ],
 )
@@ -309,6 +377,20 @@ FAILURES: dict[tuple[str, ...], tuple[int, str]] = {
     ("predict", "v1", "--input", "exports/four/saved_model.pb"): (2, "requests-malformed"),
     ("predict", "v9", "--input", "-"): (3, "version-missing"),
     ("diff", "v1", "v9"): (3, "version-missing"),
+    ("compare", "v1"): (2, "usage"),
+    ("compare", "v1", "v9"): (3, "version-missing"),
+    ("compare", "v1", "./exports"): (2, "not-a-savedmodel"),
+    ("compare", "v1", "v2", "--runs", "many"): (2, "usage"),
+    ("compare", "v1", "v2", "--seed", "-1"): (2, "number-malformed"),
+    ("compare", "v1", "v2", "--require-agreement", "1.5"): (2, "number-malformed"),
+    ("compare", "v1", "v2", "--require-agreement", "nan"): (2, "number-malformed"),
+    ("compare", "v1", "v2", "--input", "nothing.json"): (2, "requests-missing"),
+    ("compare", "v1", "v2", "--input", "-", "--generate", "1"): (2, "options-exclude"),
+    ("compare", "v1", "v2", "--labels", "nothing.json"): (2, "labels-missing"),
+    ("compare", "v1", "v2", "--signature", "nothing"): (3, "signature-missing"),
+    ("compare", "v1", "v2", "--html", "exports"): (4, "file-taken"),
+    ("compare", "v1", "v2", "--html", "no/where.html"): (3, "directory-missing"),
+    ("compare", "v1", "v2", "--html", "ranker/page.html"): (4, "inside-repository"),
     ("diff", "v1", "./exports"): (2, "not-a-savedmodel"),
     ("cleanup", "--min-age", "1 day"): (2, "duration-malformed"),
     ("annotate", "v1"): (2, "annotation-empty"),

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from modelrepo.core.signatures import Comparison, Shape, Signature, Tensor, compare, describe, format_shape
+from modelrepo.core.signatures import Comparison, Shape, Signature, Tensor, both_take, compare, describe, format_shape
 from modelrepo.core.values import as_json
+from modelrepo.errors import RequestError
 
 PREDICT = "tensorflow/serving/predict"
 
@@ -258,3 +259,51 @@ def test_every_difference_is_told_once_as_breaking_or_as_compatible(
     old, new = sides(before), sides(after)
     assert told == {place for place in old.keys() | new.keys() if old.get(place) != new.get(place)}
     assert len({(change.signature, change.kind, change.key) for change in changes}) == len(changes)
+
+
+# What callers of either may give
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "both"),
+    [
+        ([], [], []),
+        ([None, 3], [None, 3], [None, 3]),
+        ([None, 3], [2, None], [2, 3]),
+        (None, [2], [2]),
+        ([2], None, [2]),
+        (None, None, None),
+    ],
+)
+def test_an_input_of_both_has_the_shape_that_both_mean(one: Any, two: Any, both: Any) -> None:
+    before, after = (
+        Signature(method_name="m", inputs={"x": Tensor(name="x:0", dtype="int64", shape=shape)}, outputs={})
+        for shape in (one, two)
+    )
+    assert both_take(before, after)["x"].shape == both
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        (Tensor(name="x:0", dtype="int64", shape=[2]), Tensor(name="x:0", dtype="int64", shape=[3])),
+        (Tensor(name="x:0", dtype="int64", shape=[]), Tensor(name="x:0", dtype="int64", shape=[None])),
+        (Tensor(name="x:0", dtype="int64", shape=[2]), Tensor(name="x:0", dtype="int32", shape=[2])),
+        (Tensor(name="x:0", dtype="int64", shape=[2]), None),
+        (None, Tensor(name="x:0", dtype="int64", shape=[2])),
+    ],
+)
+def test_what_one_takes_otherwise_or_not_at_all_fits_no_request_of_both(one: Tensor | None, two: Tensor | None) -> None:
+    before, after = (
+        Signature(method_name="m", inputs={} if each is None else {"x": each}, outputs={}) for each in (one, two)
+    )
+    with pytest.raises(RequestError) as caught:
+        both_take(before, after)
+    assert caught.value.kind == "requests-malformed"
+
+
+def test_what_both_may_miss_is_left_out() -> None:
+    optional = Tensor(name="x:0", dtype="int64", shape=[2], optional=True)
+    both = Signature(method_name="m", inputs={"x": optional}, outputs={})
+    assert both_take(both, both) == {}
+    assert both_take(both, Signature(method_name="m", inputs={}, outputs={})) == {}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .scene import COMMANDS, READING, STATE, WRITING, golden_name
+from .scene import COMMANDS, READING, STATE, USUAL, WRITING, golden_name
 
 Codes = frozenset[int]
 #: What `ends` calls groups of commands.
@@ -28,7 +28,7 @@ class Damage:
         kind: What tells it from others of a sample: what is done, whatever it is done to.
         thing: What is harmed, below the root: a message of a failure names it.
         do: Does it, to a root.
-        codes: How commands may end, by their names, where not with 0.
+        codes: How commands may end, by their names, where not as usual.
     """
 
     name: str
@@ -39,11 +39,13 @@ class Damage:
 
     def allowed(self, command: str) -> Codes:
         """How a command may end."""
-        return self.codes.get(command, frozenset({0}))
+        codes = self.codes.get(command, frozenset({0}))
+        return frozenset(code or USUAL.get(command, 0) for code in codes)
 
 
 def ends(text: str) -> Mapping[str, Codes]:
-    """Read how commands end: `5 writing, 0 pin unpin, 2|5 push`; the last word counts, and all others end with 0.
+    """Read how commands end: `5 writing, 0 pin unpin, 2|5 push`; the last word counts, and all others end with 0,
+    as those do that `scene.USUAL` names another code for.
 
     A command of two words is written with a dash between.
     """
@@ -190,17 +192,20 @@ FILES: Mapping[str, Mapping[str, str]] = {
         _OTHER: "5 show-removed", "missing": "3 show-removed", UNREADABLE: "8 show-removed",
     },
     golden_name(): {
-        _OTHER: "5 verify repair",
-        **dict.fromkeys(("an empty directory", "a directory that holds something"), "5 verify repair golden-push"),
+        _OTHER: "5 compare verify repair",
+        **dict.fromkeys(
+            ("an empty directory", "a directory that holds something"), "5 compare verify repair golden-push"
+        ),
+        UNREADABLE: "8 compare, 5 verify repair",
     },
     "v3/manifest.json": {
-        _OTHER: "5 diff status verify repair",
-        UNREADABLE: "8 diff promote cleanup, 5 status verify repair",
+        _OTHER: "5 diff compare status verify repair",
+        UNREADABLE: "8 diff compare promote cleanup, 5 status verify repair",
     },
     "v3/saved_model.pb": {
-        _OTHER: "5 inspect diff status verify repair",
-        "zeros": "5 inspect diff verify repair",
-        UNREADABLE: "8 inspect diff, 5 verify repair",
+        _OTHER: "5 inspect diff compare status verify repair",
+        "zeros": "5 inspect diff compare verify repair",
+        UNREADABLE: "8 inspect diff compare, 5 verify repair",
     },
     "v2/note.txt": {
         _OTHER: "5 rollback verify repair", "zeros": "5 verify repair", UNREADABLE: "5 verify repair",
@@ -233,8 +238,10 @@ DIRECTORIES: Mapping[str, Mapping[str, str]] = {
         UNREADABLE: "8 repair cleanup remove",
     },
     ".modelrepo/golden": {
-        _OTHER: "5 status verify repair golden-push", "missing": "5 verify repair", "empty": "5 verify repair",
-        UNREADABLE: "8 export golden-push, 5 verify repair",
+        _OTHER: "5 compare status verify repair golden-push",
+        **dict.fromkeys(("missing", "empty"), "5 compare verify repair"),
+        "a link to the same elsewhere": "5 status verify repair golden-push",  # who reads it finds the digest right
+        UNREADABLE: "8 compare export golden-push, 5 verify repair",
     },
     "serving": {
         _OTHER: "3 serving, 5 status verify writing",
@@ -248,9 +255,9 @@ DIRECTORIES: Mapping[str, Mapping[str, str]] = {
     },
     "v3/variables": {_OTHER: "5 status verify repair"},
     "v3": {
-        _OTHER: "5 inspect diff path exec dry-cleanup cleanup remove status verify repair",
-        "empty": "5 inspect diff status verify repair",
-        UNREADABLE: "8 inspect diff promote cleanup, 5 exec status verify repair",
+        _OTHER: "5 inspect diff compare path exec dry-cleanup cleanup remove status verify repair",
+        "empty": "5 inspect diff compare status verify repair",
+        UNREADABLE: "8 inspect diff compare promote cleanup, 5 exec status verify repair",
     },
     "v6": {
         _OTHER: "5 status verify repair", "empty": "5 verify repair",

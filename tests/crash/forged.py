@@ -215,7 +215,7 @@ def damages() -> list[Damage]:
     ]
     makes = {what: _changed(change) for what, change in FIELDS.items()} | dict(TEXTS)
     for what, make in makes.items():
-        live, gone = _SAYABLE.get(what, ("5 diff status verify repair", "5 show-removed"))
+        live, gone = _SAYABLE.get(what, ("5 diff compare status verify repair", "5 show-removed"))
         found.append(Damage(f"manifest of v3: {what}", what, "v3/manifest.json", _signed(make), ends(live)))
         found.append(Damage(f"manifest of the removed v1: {what}", what, kept, _removed(make), ends(gone)))
     return found

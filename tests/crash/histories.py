@@ -156,7 +156,7 @@ _ENDS: Mapping[str, str] = {
     **dict.fromkeys(UNREADABLE, _STOPPED),
     **{what: _NOTED for what in ABSURD if " begun" in what},
     "two intents open": _NOTED,
-    "a version pushed twice": "5 diff status verify repair",
+    "a version pushed twice": "5 diff compare status verify repair",
     "a version that never was, pushed": "5 status verify repair",
     "a version that is there, removed": "4 adopt, 3 remove",
     "a promote to a version that never was": "5 status verify rollback",

@@ -236,10 +236,10 @@ _ENDS: Mapping[str, str] = {
     "a name that is not UTF-8 more": "",
     "a directory a hundred levels deep more": "",
     "all files writable": "5 verify",
-    "the manifest of another version": f"{_BROKEN} diff",
-    "the files of another version": f"{_BROKEN} diff",
-    "gone": f"{_DANGLING} diff",
-    "a copy in another's place": f"{_DANGLING} diff",
+    "the manifest of another version": f"{_BROKEN} diff compare",
+    "the files of another version": f"{_BROKEN} diff compare",
+    "gone": f"{_DANGLING} diff compare",
+    "a copy in another's place": f"{_DANGLING} diff compare",
     "a rollback target gone": f"{_BROKEN} diff rollback pin annotate",
 }
 

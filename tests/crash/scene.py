@@ -14,7 +14,8 @@ from modelrepo import Repository
 from .commands import AGELESS, SAMPLES, lasting
 
 STATE = Path(".modelrepo")
-#: A command for each that takes a root, but `predict`, which loads TensorFlow.
+#: A command for each that takes a root, but `predict`, which loads TensorFlow. `compare` reads and scans both models,
+#: and the golden requests; then it ends at labels that are none, before it would load anything.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "list": ("list",),
     "list removed": ("list", "--removed"),
@@ -22,6 +23,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "show removed": ("show", "v1"),
     "inspect": ("inspect", "latest"),
     "diff": ("diff", "v2", "v3"),
+    "compare": ("compare", "v4", "v3", "--labels", "golden.json"),
     "history": ("history",),
     "status": ("status", "--check"),
     "path": ("path", "latest"),
@@ -49,6 +51,8 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 #: Those that only read, and ask for no lock; `init` changes nothing in a whole repository.
 READING = tuple(COMMANDS)[: tuple(COMMANDS).index("promote")]
 WRITING = tuple(name for name in COMMANDS if name not in READING)
+#: How a command ends where nothing is wrong, if not with 0.
+USUAL: Mapping[str, int] = {"compare": 2}
 #: Those that may take versions out of sight.
 DELETING = {"cleanup", "remove"}
 TEXTS = ("one", "two", "three", "four", "five", "six")

@@ -1,4 +1,4 @@
-"""What the runbook and the page about hosts show is what happens, word for word."""
+"""What the runbook and the pages about hosts and comparisons show is what happens, word for word."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import pytest
 
 from .console import TOP, Step, run, sections, steps
 
-PAGES = ("runbook.md", "hosts.md")
+PAGES = ("runbook.md", "hosts.md", "compare.md")
+#: Those whose commands load models.
+_LOADING = {"compare.md"}
 _OWN_MOUNTS = ("unshare", "--mount")
 
 
@@ -30,7 +32,12 @@ def ways(page: str) -> Iterator[tuple[str, list[Step]]]:
 
 
 @pytest.mark.parametrize(
-    "commands", [pytest.param(commands, id=name) for page in PAGES for name, commands in ways(page)]
+    "commands",
+    [
+        pytest.param(commands, id=name, marks=[pytest.mark.tensorflow] if page in _LOADING else [])
+        for page in PAGES
+        for name, commands in ways(page)
+    ],
 )
 def test_a_page_shows_what_happens(commands: list[Step], tmp_path: Path) -> None:
     before: tuple[str, ...] = ()

@@ -1,133 +1,345 @@
-"""`diff` says what changes for callers and on disk, of versions and of paths, and loads nothing."""
+"""`compare`: two models answer the same requests, each in a process of its own, and nothing is stored."""
 
 from __future__ import annotations
 
-import shutil
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from modelrepo import Repository, Version
-from modelrepo.errors import IntegrityError, NotFoundError, SourceError
+from modelrepo.errors import IntegrityError, ModelError, NotFoundError, RefusedError, RequestError, SourceError
+from modelrepo.repository import comparing, questioning
+from modelrepo.repository.results import CompareResult
+from modelrepo.repository.results import comparing as results
 
 Look = Callable[[Path], dict[str, tuple[Any, ...]]]
 
+#: Makes models of behaviours that the samples do not have, in one process.
+MAKE = """
+import sys
+from pathlib import Path
+import tensorflow as tf
+v1 = tf.compat.v1
+top = Path(sys.argv[1])
+
+
+def save(name, make):
+    with tf.Graph().as_default(), v1.Session() as session:
+        info = v1.saved_model.utils.build_tensor_info
+        made = {}
+        for signature, (inputs, outputs) in make().items():
+            made[signature] = v1.saved_model.build_signature_def(
+                {key: info(each) for key, each in inputs.items()}, {key: info(each) for key, each in outputs.items()},
+                "tensorflow/serving/predict")
+        builder = v1.saved_model.Builder(str(top / name))
+        builder.add_meta_graph_and_variables(session, ["serve"], made)
+        builder.save()
+
+
+def kinds(more):
+    def make():
+        x = v1.placeholder(tf.float32, [None, 3], name="x")
+        given = {
+            "log": tf.math.log(x - more), "id": tf.argmax(x, axis=1), "name": tf.strings.as_string(x[:, 0] > more),
+            "half": tf.cast(x * (1 + more), tf.bfloat16), "sparse": tf.sparse.from_dense(x),
+            "quantized": tf.bitcast(tf.cast(x, tf.int32), tf.qint32), "first": x[0, 0],
+            "eighth": tf.cast(x, tf.dtypes.experimental.float8_e5m2),
+            ("old" if more == 0 else "new<script>"): x, "wide": tf.tile(x, [1, 1 + int(more > 0)]),
+        }
+        return {"serving_default": ({"x": x}, given)}
+    return make
+
+
+def chance():
+    x = v1.placeholder(tf.float32, [None, 3], name="x")
+    return {"serving_default": ({"x": x}, {"y": x + tf.random.uniform([1, 3])})}
+
+
+def picky():
+    x = v1.placeholder(tf.int64, [None], name="x")
+    return {"only": ({"x": x}, {"y": tf.gather(tf.constant([1.0, 2.0]), x)})}
+
+
+def fixed():
+    x = v1.placeholder(tf.float32, [2, 3], name="x")
+    return {"serving_default": ({"x": x}, {"y": x * 2})}
+
+
+for name, make in {
+    "zero": kinds(0.0), "half": kinds(0.5), "chance": chance, "picky": picky, "fixed": fixed,
+}.items():
+    save(name, make)
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("made")
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    subprocess.run(
+        [sys.executable, "-c", MAKE, str(place)], check=True, env=environment, capture_output=True, timeout=300
+    )
+    return place
+
 
 @pytest.fixture
-def contracts(repository: Repository, samples: Path) -> Repository:
-    """v1 and v2 with the same contract, v3 with another one."""
+def classifiers(repository: Repository, samples: Path) -> Repository:
+    """v1 and v2 with the same contract, v3 with another one; none was loaded."""
     for name in ("classifier_v1", "classifier_v2", "renamed_input"):
         repository.push(samples / name, load=False)
     return repository
 
 
-def test_what_breaks_callers_and_what_does_not_stands_beside_files_sizes_and_ops(contracts: Repository) -> None:
-    result = contracts.diff("v1", "v3")
-    assert (result.before.version, result.after.version) == (Version(1), Version(3))
-    assert result.signatures is not None
-    assert [change.kind for change in result.signatures.breaking].count("input-removed") == 2
-    assert [file.path for file in result.files.changed if file.path == "saved_model.pb"]
-    assert result.size.before == contracts.show("v1").size
-    assert result.size.after == contracts.show("v3").size
-    assert result.ops is not None
-    assert result.ops["Relu"].before > result.ops["Relu"].after == 0
+def plain(result: CompareResult) -> dict[str, Any]:
+    """All but what is measured."""
+    return result.model_dump(mode="json", by_alias=True, exclude={"measured"})
 
 
-def test_a_model_does_not_differ_from_itself_wherever_it_lies(contracts: Repository, samples: Path) -> None:
-    for before, after in (("v1", "v1"), ("v1", str(samples / "classifier_v1")), (str(samples / "classifier_v1"), "1")):
-        result = contracts.diff(before, after)
-        assert result.signatures is not None
-        assert (result.signatures.breaking, result.signatures.compatible, result.ops) == ((), (), {})
-        assert (result.files.added, result.files.removed, result.files.changed) == ((), (), ())
+def images(rows: int) -> bytes:
+    return json.dumps({"image": [[(row * column % 7) / 7 for column in range(784)] for row in range(rows)]}).encode()
 
 
-def test_the_way_back_swaps_what_was_added_and_what_was_removed(contracts: Repository, samples: Path) -> None:
-    there, back = (contracts.diff("v1", str(samples / "vocabulary")), contracts.diff(str(samples / "vocabulary"), "v1"))
-    assert [file.path for file in there.files.added] == ["assets/vocabulary.txt"]
-    assert [file.path for file in there.files.added] == [file.path for file in back.files.removed]
-    assert [file.path for file in there.files.changed] == [file.path for file in back.files.changed]
-    assert {file.before for file in there.files.added} == {None}
-    assert (there.size.before, there.size.after) == (back.size.after, back.size.before)
+# Without loading: what is refused before
 
 
-def test_a_file_of_the_same_size_and_other_bytes_is_changed(repository: Repository, model: Callable[..., Path]) -> None:
-    one = model("one")
-    repository.push(one, load=False)
-    (one / "assets.extra" / "note.txt").write_text("eno")
-    changed = repository.diff("v1", str(one)).files.changed
-    assert [(file.path, file.before, file.after) for file in changed] == [("assets.extra/note.txt", 3, 3)]
-
-
-def test_a_deleted_version_is_compared_by_its_manifest(contracts: Repository) -> None:
-    contracts.remove(["v1"])
-    result = contracts.diff("v1", "v3")
-    assert (result.before.path, result.ops) == (None, None)
-    assert result.signatures is not None
-    assert result.signatures.breaking
-    assert result.warnings == ("ops were not compared: v1 was deleted",)
-
-
-def test_two_paths_need_no_repository(tmp_path: Path, samples: Path) -> None:
-    nowhere = Repository(tmp_path / "nowhere")
-    result = nowhere.diff(str(samples / "classifier_v1"), str(samples / "renamed_input"))
-    assert result.signatures is not None
-    assert result.signatures.breaking
-    assert not nowhere.root.exists()
-
-
-def test_comparing_changes_nothing(contracts: Repository, look: Look) -> None:
-    before = look(contracts.root)
-    contracts.diff("v1", "v3")
-    assert look(contracts.root) == before
-
-
-def test_what_is_not_there_or_no_model_is_said(contracts: Repository, tmp_path: Path, samples: Path) -> None:
-    with pytest.raises(NotFoundError):
-        contracts.diff("v1", "v9")
-    with pytest.raises(SourceError):
-        contracts.diff("v1", str(tmp_path / "nothing"))
-    broken = Path(shutil.copytree(samples / "tf1_linear", tmp_path / "broken"))
-    (broken / "saved_model.pb").write_bytes(b"\xff" * 99)
-    with pytest.raises(SourceError) as caught:
-        contracts.diff("v1", str(broken))
-    assert caught.value.kind == "model-unparsable"
-
-
-def test_where_tensorflow_is_not_installed_manifests_are_compared_all_the_same(
-    contracts: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({"generate": 0}, "number-malformed"),
+        ({"runs": 0}, "number-malformed"),
+        ({"seed": -1}, "number-malformed"),
+        ({"seed": 2**32}, "number-malformed"),
+        ({"tolerance": -1.0}, "number-malformed"),
+        ({"tolerance": float("nan")}, "number-malformed"),
+        ({"requests": b"{}", "generate": 1}, "options-exclude"),
+        ({"requests": b"[1]"}, "requests-malformed"),
+        ({"requests": b"nothing"}, "requests-malformed"),
+        ({"requests": "nothing.json"}, "requests-missing"),
+        ({"labels": "nothing.json"}, "labels-missing"),
+        ({"labels": b"nothing"}, "labels-malformed"),
+        ({"load_timeout": timedelta(0)}, "duration-malformed"),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_said_before_anything_is_loaded(
+    classifiers: Repository, options: dict[str, Any], kind: str
 ) -> None:
-    """The child's Python finds no module of that name."""
-    (tmp_path / "sitecustomize.py").write_text("""
-from importlib.machinery import PathFinder
-find = PathFinder.find_spec
-def find_spec(name, path=None, target=None):
-    return None if name.partition(".")[0] == "tensorflow" else find(name, path, target)
-PathFinder.find_spec = find_spec
-""")
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parents[2]}")
-    result = contracts.diff("v1", "v3")
-    assert result.signatures is not None
-    assert result.signatures.breaking
-    assert result.ops is None
-    assert "TensorFlow is not installed" in result.warnings[0]
+    with pytest.raises(RequestError) as caught:
+        classifiers.compare("v1", "v2", **options)
+    assert caught.value.kind == kind
 
 
-@pytest.mark.parametrize("harm", ["gone", "a link", "a directory", "garbage"])
-def test_a_version_whose_model_is_damaged_is_5_not_a_source_that_is_none(contracts: Repository, harm: str) -> None:
-    model = Path(contracts.path("v1").path) / "saved_model.pb"
-    model.chmod(0o644)
-    if harm == "garbage":
-        model.write_bytes(b"\xff" * model.stat().st_size)
-    else:
-        model.rename(model.with_name("moved"))
-    if harm == "a link":
-        model.symlink_to("moved")
-    elif harm == "a directory":
-        model.mkdir()
-    for call in (lambda: contracts.diff("v1", "v2"), lambda: contracts.inspect("v1")):
-        with pytest.raises(IntegrityError) as caught:
-            call()
-        assert caught.value.kind == "version-damaged"
-        assert "v1" in caught.value.message
+def test_models_that_are_not_there_or_take_other_inputs_are_said(classifiers: Repository, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError):
+        classifiers.compare("v1", "v9")
+    with pytest.raises(SourceError):
+        classifiers.compare("v1", str(tmp_path))
+    with pytest.raises(NotFoundError) as missing:
+        classifiers.compare("v1", "v2", signature="other")
+    assert (missing.value.kind, "v1 has no" in missing.value.message) == ("signature-missing", True)
+    with pytest.raises(RequestError) as caught:
+        classifiers.compare("v1", "v3")
+    assert (caught.value.expected, caught.value.got) == ("v1: float32[?,784]", "v3: nothing of that name")
+    classifiers.remove(["v2"])
+    with pytest.raises(NotFoundError):
+        classifiers.compare("v1", "v2")
+
+
+def test_where_the_page_cannot_stand_nothing_is_loaded(classifiers: Repository, tmp_path: Path) -> None:
+    (tmp_path / "there.html").write_text("mine")
+    (tmp_path / "link.html").symlink_to("nowhere")
+    for name in ("there.html", "link.html", "ranker", "ranker/page.html", "ranker/v1/page.html"):
+        with pytest.raises(RefusedError):
+            classifiers.compare("v1", "v2", html=tmp_path / name)
+    with pytest.raises(NotFoundError):
+        classifiers.compare("v1", "v2", html=tmp_path / "nothing" / "page.html")
+    assert (tmp_path / "there.html").read_text() == "mine"
+
+
+def test_what_the_scan_refuses_is_not_loaded(filled: Repository, edit: Callable[[Path, bytes], None]) -> None:
+    edit(filled.root / "v2" / "saved_model.pb", b"rubbish")
+    with pytest.raises(IntegrityError, match="v2"):
+        filled.compare("v1", "v2")
+
+
+class Waiting:
+    """Stands for the process of a model: takes down when it is asked, and says how long that took."""
+
+    def __init__(self, name: str, asked: list[str]) -> None:
+        self.name = name
+        self.asked = asked
+
+    def step(self, _name: str, _doing: str) -> dict[str, Any]:
+        self.asked.append(self.name)
+        return {"seconds": [float(len(self.asked))], "memory": len(self.asked)}
+
+
+def test_the_two_are_timed_in_turn_and_each_is_first_in_every_other_round() -> None:
+    asked: list[str] = []
+    sitters: Any = [comparing._Sitter(Waiting(name, asked), None, None) for name in "ab"]  # type: ignore[arg-type]
+    side = questioning.Side(results.Model(path="/m", version=None, size=1), Path("/m"), None)
+    times, peaks = comparing._rounds([side, side], sitters, 3)
+    assert asked == ["a", "b", "b", "a", "a", "b"]
+    assert (times, peaks) == (([1.0, 4.0, 5.0], [2.0, 3.0, 6.0]), [5, 6])
+
+
+# With TensorFlow
+
+
+@pytest.mark.tensorflow
+def test_generated_requests_give_the_same_figures_again_and_others_from_another_seed(
+    classifiers: Repository, look: Look, tmp_path: Path
+) -> None:
+    before = look(classifiers.root)
+    first, second = (classifiers.compare("v1", "v2", generate=3, seed=5, runs=2) for _ in range(2))
+    assert plain(first) == plain(second)
+    assert look(classifiers.root) == before
+    assert plain(classifiers.compare("v1", "v2", generate=3, seed=6, runs=1))["outputs"] != plain(first)["outputs"]
+    requests = first.requests
+    assert (requests.source, requests.seed, requests.requests, requests.digest) == ("generated", 5, 3, None)
+    assert requests.signatures == ("serving_default",)
+    (output,) = first.outputs
+    assert (output.output, output.rows, output.values) == ("probabilities", 24, 240)
+    assert output.largest is not None
+    assert output.largest > 0.1
+    assert output.agreement == first.agreement == 1 - (output.top1_changed or 0)
+    for (model, of), name in zip(first.models, ("v1", "v2"), strict=True):
+        assert (model.name, of.latency.calls, len(of.latency.quantiles)) == (name, 6, 21)
+        assert 0 < of.latency.least <= of.latency.median <= of.latency.p95 <= of.latency.most
+        assert 50_000_000 < of.memory.before <= of.memory.peak
+        assert "memory" in of.cage
+    assert [path for path in tmp_path.iterdir() if path != classifiers.root] == []
+
+
+@pytest.mark.tensorflow
+def test_a_model_agrees_with_itself_wherever_it_lies(classifiers: Repository, samples: Path) -> None:
+    result = classifiers.compare("v1", str(samples / "classifier_v1"), signature="predict_batch", runs=1)
+    assert (result.agreement, result.warnings, result.missing) == (1.0, (), ())
+    assert (result.before.version, result.after.version) == (Version(1), None)
+    assert {(each.output, each.largest, each.largest_at) for each in result.outputs} == {
+        ("label", 0.0, None),
+        ("probabilities", 0.0, None),
+    }
+    assert result.outputs[1].rows == 16 * 32  # its batch is fixed
+
+
+@pytest.mark.tensorflow
+def test_a_file_and_labels_give_accuracies_and_the_largest_difference_is_what_predict_says(
+    classifiers: Repository,
+) -> None:
+    data = images(6)
+    said = [classifiers.predict(ref, data).outputs["probabilities"] for ref in ("v1", "v2")]
+    classes = [[row.index(max(row)) for row in each] for each in said]
+    result = classifiers.compare("v1", "v2", requests=data, labels=json.dumps(classes[1]).encode(), runs=1)
+    (output,) = result.outputs
+    assert result.requests.source == "file"
+    assert re.fullmatch("sha256:[0-9a-f]{64}", result.requests.digest or "")
+    same = sum(one == two for one, two in zip(*classes, strict=True))
+    assert output.accuracy is not None
+    assert (output.accuracy.before, output.accuracy.after, output.agreement) == (same / 6, 1.0, same / 6)
+    largest = max(abs(a - b) for one, two in zip(*said, strict=True) for a, b in zip(one, two, strict=True))
+    assert output.largest == pytest.approx(largest, abs=1e-6)
+    with pytest.raises(RequestError) as caught:
+        classifiers.compare("v1", "v2", requests=data, labels=b"[1]", runs=1)
+    assert (caught.value.kind, caught.value.got) == ("labels-malformed", "1 labels")
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("carrier", ["v1", "v2"])
+def test_golden_requests_of_either_are_what_both_are_asked(
+    repository: Repository, samples: Path, tmp_path: Path, carrier: str
+) -> None:
+    golden = tmp_path / "golden.json"
+    entry = {"inputs": {"x": [[1, 2, 3], [0, 0, 0]]}, "outputs": {"y": [[4.75], [0.25]]}}
+    golden.write_text(json.dumps({"requests": [entry, entry]}))
+    for name in ("v1", "v2"):
+        repository.push(
+            samples / "tf1_linear", load=False, allow_duplicate=True, golden=golden if name == carrier else None
+        )
+    result = repository.compare("v1", "v2", runs=1)
+    assert (result.requests.source, str(result.requests.version), result.requests.requests) == ("golden", carrier, 2)
+    (output,) = result.outputs
+    assert (output.rows, output.agreement, output.top1_changed) == (4, 1.0, None)
+    assert repository.compare("v1", "v2", generate=1, runs=1).requests.source == "generated"
+
+
+@pytest.mark.tensorflow
+def test_what_does_not_fit_names_the_model_and_the_input(classifiers: Repository, look: Look) -> None:
+    before = look(classifiers.root)
+    for data, words in (
+        (b'{"image": [[1, 2]]}', r"^v1: the request: input `image` of signature `serving_default` has a wrong shape"),
+        (b'{"pixels": [[1, 2]]}', r"^v1: .* no input `image` is given; there is no input `pixels`"),
+        (b'{"image": [["a"]]}', r"^v1: .* holds a wrong value"),
+    ):
+        with pytest.raises(RequestError) as caught:
+            classifiers.compare("v1", "v2", requests=data)
+        assert re.search(words, caught.value.message)
+        assert caught.value.kind == "requests-malformed"
+    with pytest.raises(RequestError, match=r"no output `nothing`"):
+        classifiers.compare("v1", "v2", outputs=["nothing"])
+    with pytest.raises(RequestError) as other:
+        classifiers.compare("v1", "v3", requests=images(1))
+    assert other.value.message.startswith("v3: ")
+    with pytest.raises(NotFoundError):
+        classifiers.compare("v1", "v2", requests=images(1), signature="nothing")
+    assert look(classifiers.root) == before
+
+
+@pytest.mark.tensorflow
+def test_all_kinds_of_outputs_are_compared_or_named(repository: Repository, made: Path) -> None:
+    data = b'{"x": [[0, 1, 2], [1, 0.5, 0.25]]}'
+    result = repository.compare(str(made / "zero"), str(made / "half"), requests=data, runs=1)
+    found = {each.output: each for each in result.outputs}
+    assert sorted(found) == ["eighth", "first", "half", "id", "log", "name", "wide"]
+    log = found["log"]
+    assert (log.non_finite.before, log.non_finite.after, log.incomparable) == (1, 3, 3)
+    assert log.largest is not None
+    assert (found["half"].dtype.before, found["half"].largest) == ("bfloat16", 1.0)
+    assert (found["id"].agreement, found["id"].top1_changed, found["name"].changed) == (1.0, None, 0.0)
+    assert (found["eighth"].dtype.before, found["eighth"].agreement) == ("float8_e5m2", 1.0)
+    assert (found["first"].rows, found["first"].agreement) == (1, 1.0)
+    unlike = found["wide"].unlike
+    assert unlike is not None
+    assert (unlike.before, unlike.after, found["wide"].agreement) == ("float32[2, 3]", "float32[2, 6]", 0.0)
+    assert {(each.output, each.missing_in) for each in result.missing} == {("old", "to"), ("new<script>", "from")}
+    assert result.agreement == 0.0
+    assert [warning.split()[1] for warning in result.warnings] == ["`quantized`", "`sparse`"]
+    only = repository.compare(str(made / "zero"), str(made / "half"), requests=data, runs=1, outputs=["id", "name"])
+    assert (only.agreement, [each.output for each in only.outputs], only.missing) == (1.0, ["id", "name"], ())
+    least = repository.compare(str(made / "zero"), str(made / "half"), requests=data, runs=1, outputs=["id", "log"])
+    assert least.agreement == log.agreement == 0.0  # the smallest, not an average
+
+
+@pytest.mark.tensorflow
+def test_a_model_that_rolls_dice_is_named(repository: Repository, made: Path) -> None:
+    result = repository.compare(str(made / "chance"), str(made / "fixed"), runs=1, generate=1)
+    assert len(result.warnings) == 1
+    assert "chance answers one request differently from call to call: output `y`" in result.warnings[0]
+    assert result.outputs[0].rows == 2  # what is open in one and fixed in the other is as that fixes it
+
+
+@pytest.mark.tensorflow
+def test_a_model_that_fails_says_so_and_that_requests_can_be_given(repository: Repository, made: Path) -> None:
+    with pytest.raises(ModelError) as caught:
+        repository.compare(str(made / "picky"), str(made / "picky"), runs=1)
+    assert (caught.value.kind, "--input" in (caught.value.hint or "")) == ("model-run", True)
+    assert repository.compare(str(made / "picky"), str(made / "picky"), requests=b'{"x": [0, 1]}', runs=1).agreement
+
+
+@pytest.mark.tensorflow
+def test_versions_are_held_while_they_are_compared_and_time_is_bounded(classifiers: Repository) -> None:
+    with contextlib.ExitStack() as stack:
+        questioning.model(classifiers._layout, "v1", stack)
+        with pytest.raises(RefusedError):
+            classifiers.remove(["v1"])
+    with pytest.raises(ModelError) as caught:
+        classifiers.compare("v1", "v2", load_timeout=timedelta(milliseconds=10))
+    assert caught.value.kind == "model-timeout"

@@ -25,7 +25,7 @@ from modelrepo.repository.leasing import Lease
 
 
 class Asking(Rooted):
-    """`list`, `show`, `inspect`, `diff`, `predict`, `history`, `channels`, `status`, `path`, `lease`, and the rest."""
+    """`list`, `show`, `inspect`, `diff`, `predict`, `compare`, `history`, `status`, `path`, `lease`, and the rest."""
 
     def show(self, ref: str | Version) -> results.VersionDetails:
         """One version: its manifest and its state, also after it was deleted."""
@@ -80,10 +80,10 @@ class Asking(Rooted):
             SourceError: A path is no SavedModel.
             ModelError: A path, or a version whose manifest has no signatures, cannot be read.
         """
-        from modelrepo.repository import comparing
+        from modelrepo.repository import diffing
 
         with border("compare the models"):
-            return comparing.diff(self._layout, str(before), str(after))
+            return diffing.diff(self._layout, str(before), str(after))
 
     def predict(
         self,
@@ -116,6 +116,68 @@ class Asking(Rooted):
             given = Path(place(inputs, "the input")) if isinstance(inputs, str | os.PathLike) else inputs
             limits = inspecting.Limits(seconds(load_timeout), memory(load_memory), ops(allow_ops))
             return predicting.predict(self._layout, parsed(ref), predicting.inputs(given), signature, limits)
+
+    def compare(
+        self,
+        before: str | Version,
+        after: str | Version,
+        *,
+        requests: str | os.PathLike[str] | bytes | None = None,
+        labels: str | os.PathLike[str] | bytes | None = None,
+        signature: str | None = None,
+        outputs: Collection[str] = (),
+        generate: int | None = None,
+        seed: int = 0,
+        runs: int = 10,
+        tolerance: float = 1e-5,
+        html: str | os.PathLike[str] | None = None,
+        load_timeout: timedelta = LOAD_TIMEOUT,
+        load_memory: int | None = None,
+        allow_ops: Collection[str] = (),
+    ) -> results.CompareResult:
+        """Let two models answer the same requests, each in a child process, and compare answers, latency and memory.
+
+        Args:
+            before: What callers know: a ref, which is leased meanwhile, or a path (with a `/`, or `.` or `..`).
+            after: What it is compared with, likewise.
+            requests: A file of requests (docs/compare.md): its path or its bytes. None for the golden requests of
+                `before`, else of `after`; where there are none, or a signature is named, they are generated.
+            labels: A file of the right classes: its path or its bytes.
+            signature: Which signature requests call that name none; None for `serving_default`, or the only one.
+            outputs: Which outputs are compared; none for all.
+            generate: Generate so many requests, also where there are golden ones.
+            seed: What generated requests come from, from 0 to 2**32 - 1: the same seed, the same requests.
+            runs: How often each request is timed.
+            tolerance: By how much a float may differ: `tolerance + tolerance * |of before|`.
+            html: Where to write a page with the figures and plots; nothing may be there.
+            load_timeout: How long each model may take for the load and its answers, and for each round.
+            load_memory: Bytes of memory that each may take (Linux).
+            allow_ops: Ops that do not keep a model from being loaded, besides those that its push let in.
+
+        Raises:
+            NotFoundError: There is no such version or signature.
+            SourceError: A path is no SavedModel.
+            RequestError: Requests or labels do not fit; the error names which, what was expected and what was given.
+            ModelError: The scan refuses a model and nothing was loaded, or TensorFlow could not load or run it.
+            RefusedError: Something stands where the page should be written.
+        """
+        from modelrepo.repository import comparing, inspecting, questioning
+
+        with border("compare the models"):
+            wishes = questioning.Wishes(
+                requests=questioning.given(requests),
+                labels=questioning.given(labels, labels=True),
+                signature=signature,
+                outputs=tuple(outputs),
+                generate=generate,
+                seed=seed,
+                runs=runs,
+                tolerance=tolerance,
+                html=None if html is None else Path(place(html, "the page")),
+            )
+            questioning.check(wishes)
+            limits = inspecting.Limits(seconds(load_timeout), memory(load_memory), ops(allow_ops))
+            return comparing.compare(self._layout, str(before), str(after), wishes, limits)
 
     def history(self, *, channel: str | None = None, limit: int | None = None) -> tuple[results.HistoryEntry, ...]:
         """What happened, the latest first.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Status,
         VersionSummary,
     )
+    from modelrepo.repository.results.comparing import CompareResult
     from modelrepo.repository.results.details import VersionDetails
     from modelrepo.repository.results.models import Compared, DiffResult, Inspection, Prediction
     from modelrepo.repository.results.problems import Problem
@@ -37,6 +38,7 @@ __all__ = [
     "Channel",
     "ChannelRemoval",
     "CleanupResult",
+    "CompareResult",
     "Compared",
     "DiffResult",
     "ExportResult",
@@ -63,7 +65,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name means
     """Import the module that has the value: the small ones, and those of the quickest commands, first."""
     if name in __all__:
-        for module in ("releasing", "problems", "asking", "storing", "models", "details"):
+        for module in ("releasing", "problems", "asking", "storing", "models", "details", "comparing"):
             values = importlib.import_module(f"{__name__}.{module}")
             if name in vars(values):
                 return vars(values)[name]
