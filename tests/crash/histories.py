@@ -35,6 +35,7 @@ def _token(name: str) -> dict[str, str]:
 
 
 _FACTS = {"digest": "sha256:" + "1" * 64, "manifest_digest": "sha256:" + "2" * 64, "size": 1, "files": 1}
+_FROM = {"from": "v3"}
 #: Records that cannot be read, with the right checksum.
 UNREADABLE: Mapping[str, Change] = {
     "a channel that leads up": _more(action="promote", channel="../../x", to="v3"),
@@ -86,7 +87,7 @@ ABSURD: Mapping[str, Change] = {
     ),
     "a push begun, of a version that is there": _intent(action="push", version="v3", **_token("x"), **_FACTS),
     "a push begun, of one that is not": _intent(action="push", version="v7", **_token("x"), **_FACTS),
-    "a move begun, to a version that is not": _intent(action="promote", channel="latest", origin="v3", to="v77"),
+    "a move begun, to a version that is not": _intent(action="promote", channel="latest", to="v77", **_FROM),
     "a move begun, of a channel that is not": _intent(action="promote", channel="blue", to="v3"),
     "a move begun, that happened": _intent(action="promote", channel="latest", to="v3"),
     "a removal begun, of a channel that is there": _intent(action="channel-remove", channel="canary"),
