@@ -22,8 +22,9 @@ from modelrepo.fs import copying, deletion, durable, look, source
 from modelrepo.repository.border import place
 from modelrepo.savedmodel import keras_export
 from modelrepo.savedmodel.arrays import Refusal
+from modelrepo.savedmodel.exported import KerasExport
 from modelrepo.savedmodel.keras_export import Wishes
-from modelrepo.savedmodel.runner import Inspector, KerasExport, default_memory
+from modelrepo.savedmodel.runner import Inspector, default_memory
 from modelrepo.savedmodel.trial import refusal
 
 #: How Keras's files are called, and what they begin with: a zip archive's or HDF5's mark.

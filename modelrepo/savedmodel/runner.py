@@ -10,8 +10,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +20,7 @@ from pydantic import ValidationError
 from modelrepo.errors import ModelError, SourceError
 from modelrepo.fs import deletion, durable
 from modelrepo.savedmodel import child
+from modelrepo.savedmodel.exported import KerasExport
 from modelrepo.savedmodel.keras_export import Wishes
 from modelrepo.savedmodel.report import Loaded, Report
 from modelrepo.savedmodel.trial import NOTHING, Trial, refusal
@@ -31,7 +31,6 @@ LOAD_MEMORY = 4 * 1024**3
 MODEL_MEMORY_FACTOR = 3
 #: Reading the model without loading it is bounded too.
 _READ_SECONDS = 120.0
-_FINGERPRINT = "fingerprint.pb"
 _ANSWER_LIMIT = 256 * 1024 * 1024
 _KEPT_BYTES = 8 * 1024
 _SHOWN_LINES = 5
@@ -45,37 +44,6 @@ _LONGEST_WAIT = 3600.0
 def default_memory(size: int) -> int:
     """How much memory a model of this many bytes may use while it loads, in bytes."""
     return LOAD_MEMORY + MODEL_MEMORY_FACTOR * size
-
-
-@dataclass(frozen=True)
-class KerasExport:
-    """A SavedModel that was made of a Keras model.
-
-    Attributes:
-        directory: Where it is.
-        answers: Requests and what Keras answers, as a file of golden requests.
-        keras: Keras's version.
-        made_up: Names of inputs that Keras made up.
-    """
-
-    directory: Path
-    answers: bytes
-    keras: str
-    made_up: tuple[str, ...]
-
-    @classmethod
-    def of(cls, directory: Path, said: Mapping[str, Any]) -> Self:
-        """Put the name of an export into it.
-
-        Args:
-            directory: Where it is.
-            said: What `keras_export.export` has said.
-        """
-        if said["fingerprint"] is not None:
-            durable.remove_file(directory / _FINGERPRINT)
-            durable.write_new(directory / _FINGERPRINT, bytes.fromhex(said["fingerprint"]), None)
-        answers = json.dumps(said["answers"]).encode()
-        return cls(directory, answers, str(said["keras"]), tuple(map(str, said["made_up"])))
 
 
 class Inspector:

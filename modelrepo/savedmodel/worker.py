@@ -21,18 +21,14 @@ import stat
 import sys
 import time
 import types
-from collections import Counter
 from typing import Any, TextIO, TypeGuard
 
-from modelrepo.savedmodel import arrays, cage, rules, scanning, variables
+from modelrepo.savedmodel import arrays, cage, describing, rules, scanning
 
 _MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
-_INIT_OP = "__saved_model_init_op"
 _MESSAGE_LIMIT = 4000
 #: Protocol buffers refuse larger messages.
 _MESSAGE_BYTES = 2**31 - 1
-#: Names of TensorFlow's data types that are not the lower-case rest of the enumeration's name.
-_DTYPES = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_HALF": "float16"}
 
 
 #: What this process has given up.
@@ -158,7 +154,7 @@ def _read(request: dict[str, Any]) -> dict[str, Any]:
     if not model.meta_graphs:
         raise _RefusedError("model-empty", "its saved_model file holds no meta graph")
     return {
-        "meta_graphs": [_meta_graph(graph, protos) for graph in model.meta_graphs],
+        "meta_graphs": [describing.meta_graph(graph, protos.types) for graph in model.meta_graphs],
         "fingerprint": _fingerprint(path, protos),
         **_scanned(path, model, protos),
     }
@@ -219,58 +215,6 @@ def _bytes(directory: str, name: str) -> bytes | None:
         if status.st_size > _MESSAGE_BYTES:
             raise _RefusedError("model-unparsable", f"{name} is larger than 2 GiB, which protocol buffers refuse")
         return file.read()
-
-
-def _meta_graph(graph: Any, protos: _Protos) -> dict[str, Any]:
-    ops = Counter(node.op for node in graph.graph_def.node)
-    for function in graph.graph_def.library.function:
-        ops.update(node.op for node in function.node_def)
-    signatures = {name: each for name, each in sorted(graph.signature_def.items()) if name != _INIT_OP}
-    return {
-        "tags": list(graph.meta_info_def.tags),
-        "signatures": {name: _signature(signature, protos) for name, signature in signatures.items()},
-        **variables.used(graph, signatures, scanning.init_names(graph)),
-        "ops": dict(sorted(ops.items())),
-        "tensorflow_version": graph.meta_info_def.tensorflow_version or None,
-    }
-
-
-def _signature(signature: Any, protos: _Protos) -> dict[str, Any]:
-    defaults = getattr(signature, "defaults", {})
-    return {
-        "method_name": signature.method_name,
-        "inputs": {
-            key: {**_tensor(info, protos), "optional": key in defaults}
-            for key, info in sorted(signature.inputs.items())
-        },
-        "outputs": {key: _tensor(info, protos) for key, info in sorted(signature.outputs.items())},
-    }
-
-
-def _tensor(info: Any, protos: _Protos) -> dict[str, Any]:
-    encoding = info.WhichOneof("encoding")
-    if encoding == "composite_tensor":
-        # Its own type and shape say nothing; the first component holds the values (a ragged tensor's flat ones).
-        parts = list(info.composite_tensor.components)
-        dtype = _dtype(parts[0].dtype, protos) if parts else "unknown"
-        return {"name": ",".join(part.name for part in parts), "dtype": dtype, "shape": None, "encoding": "composite"}
-    sparse = encoding == "coo_sparse"
-    shape = info.tensor_shape
-    return {
-        "name": info.coo_sparse.values_tensor_name if sparse else info.name,
-        "dtype": _dtype(info.dtype, protos),
-        "shape": None if shape.unknown_rank else [None if size.size < 0 else size.size for size in shape.dim],
-        "encoding": "sparse" if sparse else "dense",
-    }
-
-
-def _dtype(number: int, protos: _Protos) -> str:
-    try:
-        name: str = protos.types.DataType.Name(number)
-    except ValueError:
-        return f"unknown_{number}"
-    base: str = name.removesuffix("_REF")
-    return _DTYPES.get(base, base.removeprefix("DT_").lower()) + ("_ref" if base != name else "")
 
 
 def _fingerprint(path: str, protos: _Protos) -> dict[str, str] | None:
