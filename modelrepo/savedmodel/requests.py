@@ -46,24 +46,42 @@ class Golden:
     relative: float = RELATIVE
 
 
-def parse_golden(data: bytes) -> Golden:
+def parse_golden(data: bytes, *, answered: bool = True) -> Golden:
     """Read requests and their answers.
+
+    Args:
+        data: JSON, or an archive of arrays.
+        answered: Whether each must have answers; without, nobody may have said which signature is meant, either.
 
     Raises:
         Refusal: It is something else.
     """
     if data.startswith(_ZIP):
-        return _golden_arrays(_arrays(data))
+        return _golden_arrays(_arrays(data), answered=answered)
     document: Any = _json(data)
     _require_keys("the document", document, {"signature", "requests", "tolerance"})
     entries = document.get("requests")
     if not isinstance(entries, list) or not entries:
         raise malformed("the document holds no requests", "an array `requests` with at least one entry")
-    shared = _signature("the document", document)
-    requests = tuple(_request(number, entry, shared) for number, entry in enumerate(entries, 1))
+    shared = _signature("the document", document) if answered or "signature" in document else None
+    requests = tuple(_request(number, entry, shared, answered=answered) for number, entry in enumerate(entries, 1))
     tolerance: Any = document.get("tolerance", {})
     _require_keys("`tolerance`", tolerance, {"absolute", "relative"})
     return Golden(requests, _allowed(tolerance, "absolute", ABSOLUTE), _allowed(tolerance, "relative", RELATIVE))
+
+
+def parse_requests(data: bytes) -> tuple[Request, ...]:
+    """Read requests whose answers nobody needs: a file as golden ones are, or the inputs of one call.
+
+    Raises:
+        Refusal: It is something else.
+    """
+    if data.startswith(_ZIP):
+        many = any("inputs/" in name for name in _arrays(data))
+    else:
+        document = _json(data)
+        many = isinstance(document, dict) and isinstance(document.get("requests"), list)
+    return parse_golden(data, answered=False).requests if many else (parse_inputs(data),)
 
 
 def parse_inputs(data: bytes) -> Request:
@@ -132,13 +150,13 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def _request(number: int, entry: Any, signature: str) -> Request:
+def _request(number: int, entry: Any, signature: str | None, *, answered: bool) -> Request:
     where = f"request {number}"
     _require_keys(where, entry, {"signature", "inputs", "outputs"})
-    inputs, outputs = entry.get("inputs"), entry.get("outputs")
+    inputs, outputs = entry.get("inputs"), entry.get("outputs", None if answered else {})
     if not isinstance(inputs, dict):
         raise malformed(f"{where} has no inputs", "an object `inputs`", _kind(inputs))
-    if not isinstance(outputs, dict) or not outputs:
+    if not isinstance(outputs, dict) or (answered and not outputs):
         raise malformed(f"{where} has no answers", "an object `outputs` with at least one key", _kind(outputs))
     return Request(inputs, outputs, _signature(where, entry) if "signature" in entry else signature)
 
@@ -189,7 +207,7 @@ def _refuse_size(unpacked: int) -> NoReturn:
     raise malformed("the archive is too large", f"at most {_MOST_UNPACKED} bytes unpacked", unpacked)
 
 
-def _golden_arrays(arrays: dict[str, Any]) -> Golden:
+def _golden_arrays(arrays: dict[str, Any], *, answered: bool) -> Golden:
     """`inputs/KEY` and `outputs/KEY`, with `N/` before them where there are several requests."""
     settings: dict[str, Any] = {
         name: arrays.pop(name) for name in ("signature", "absolute", "relative") if name in arrays
@@ -206,8 +224,9 @@ def _golden_arrays(arrays: dict[str, Any]) -> Golden:
         found.setdefault(int(number), {"inputs": {}, "outputs": {}})[side][key] = array
     if not found:
         raise malformed("the archive holds no requests", "arrays inputs/KEY and outputs/KEY")
-    signature = _signature("the archive", plain)
-    requests = tuple(_request(number, entry, signature) for number, entry in sorted(found.items()))
+    signature = _signature("the archive", plain) if answered or "signature" in plain else None
+    entries = sorted(found.items())
+    requests = tuple(_request(number, entry, signature, answered=answered) for number, entry in entries)
     return Golden(requests, _allowed(plain, "absolute", ABSOLUTE), _allowed(plain, "relative", RELATIVE))
 
 

@@ -13,9 +13,9 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from modelrepo.errors import ModelError, SourceError
 from modelrepo.fs import deletion, durable
@@ -25,6 +25,7 @@ from modelrepo.savedmodel.keras_export import Wishes
 from modelrepo.savedmodel.report import Loaded, Report
 from modelrepo.savedmodel.trial import NOTHING, Trial, refusal
 
+_Answer = TypeVar("_Answer", bound=BaseModel)
 #: Defaults of `--load-timeout` and `--load-memory`.
 LOAD_SECONDS = 300.0
 LOAD_MEMORY = 4 * 1024**3
@@ -122,10 +123,24 @@ class Inspector:
             RequestError: What shall be run does not fit the model.
             NotFoundError: The model has no such signature.
         """
-        request = {"do": "load", "path": str(path), "tags": list(tags), **trial.request(self._hand)}
-        answer = self._ask(request, trial.doing, self._seconds - self._spent)
+        request = {"do": "load", "path": str(path), "tags": list(tags), **trial.request(self.hand)}
+        return self.ask(request, trial.doing, Loaded)
+
+    def ask(self, request: dict[str, Any], doing: str, answer: type[_Answer]) -> _Answer:
+        """Ask for something that may take as long as a load.
+
+        Args:
+            request: What, as the child understands it.
+            doing: The same for messages.
+            answer: What is answered.
+
+        Raises:
+            ModelError: It failed, died, hung or ran out of memory, or answered something else.
+            ModelRepoError: What the child says of the request.
+        """
+        said = self._ask(request, doing, self._seconds - self._spent)
         try:
-            return Loaded.model_validate(answer)
+            return answer.model_validate(said)
         except ValidationError as error:
             raise self._rubbish() from error
 
@@ -135,7 +150,7 @@ class Inspector:
         Raises:
             RequestError: It holds something else.
         """
-        return int(self._ask({"do": "requests", "path": self._hand(golden)}, "reading", _READ_SECONDS)["requests"])
+        return int(self._ask({"do": "requests", "path": self.hand(golden)}, "reading", _READ_SECONDS)["requests"])
 
     def export(self, path: Path, wishes: Wishes, name: str) -> KerasExport:
         """Make a SavedModel of a Keras file, and keep it until this ends.
@@ -165,7 +180,12 @@ class Inspector:
         except (KeyError, ValueError) as error:
             raise self._rubbish() from error
 
-    def _hand(self, data: bytes) -> str:
+    @property
+    def scratch(self) -> Path:
+        """The one directory that the child may write to; it goes when this ends."""
+        return self._scratch
+
+    def hand(self, data: bytes) -> str:
         """Give the child a file."""
         self._handed += 1
         path = self._scratch / f"requests-{self._handed}"

@@ -5,7 +5,8 @@ It talks with its parent in JSON lines: its limits, then requests on standard in
 scans the model without loading it, with TensorFlow's own protocol buffers, which can be imported without it.
 `{"do": "load", "path": …, "tags": […]}` loads it with the Session loader, as TensorFlow Serving does, and then runs
 what else the request names (`requests.Trial`). `{"do": "requests", "path": …}` looks at a file of golden requests.
-`{"do": "export", "path": …}` makes a SavedModel of a Keras file (`keras_export`).
+`{"do": "export", "path": …}` makes a SavedModel of a Keras file (`keras_export`), `{"do": "convert", "path": …}` a
+model for phones or browsers of a version (`converting`).
 An answer is `{"ok": …}` or `{"error": …, "kind": …}`; where the system could not read, `{"errno": …, "file": …}`.
 """
 
@@ -274,7 +275,27 @@ def _export(request: dict[str, Any]) -> dict[str, Any]:
     return {**made, "tensorflow_version": tensorflow.__version__}
 
 
-_ACTIONS = {"warm": _warm, "read": _read, "load": _load, "requests": _requests, "export": _export}
+def _convert(request: dict[str, Any]) -> dict[str, Any]:
+    """Convert a signature of a version."""
+    from modelrepo.savedmodel import converting  # which tells first what of a file of requests is wrong
+
+    def kit() -> Any:
+        tensorflow = _tensorflow()
+        names = ("tensorflow.python.framework.convert_to_constants", "tensorflow.python.grappler.tf_optimizer")
+        inside = map(importlib.import_module, names)
+        return tensorflow, *inside, importlib.import_module("google.protobuf.json_format").MessageToDict
+
+    return converting.convert(kit, request)
+
+
+_ACTIONS = {
+    "warm": _warm,
+    "read": _read,
+    "load": _load,
+    "requests": _requests,
+    "export": _export,
+    "convert": _convert,
+}
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
