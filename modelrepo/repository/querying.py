@@ -17,7 +17,7 @@ from modelrepo.core.serving import model_name, server_config
 from modelrepo.core.values import Timestamp, Value, VersionField
 from modelrepo.errors import IntegrityError, ModelRepoError, NotFoundError, RequestError, told
 from modelrepo.fs.look import NO_FILE, read_file, room
-from modelrepo.repository import opening, planning, routing, sizing, verifying
+from modelrepo.repository import derived, opening, planning, routing, sizing, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import (
     Problem,
@@ -166,6 +166,7 @@ def show(layout: Layout, ref: Ref) -> VersionDetails:
             "pinned": version in snapshot.state.pins,
             "path": None if gone else str(layout.version(version)),
             "removed_at": snapshot.state.removed.get(version),
+            "derived": () if gone else tuple(derived.of(layout, version)),
         }
     )
 

@@ -9,7 +9,7 @@ from modelrepo.core.refs import NumberRef, Ref, Version
 from modelrepo.core.retention import needs
 from modelrepo.errors import ModelRepoError, RefusedError, UnconfirmedError
 from modelrepo.fs import locks
-from modelrepo.repository import deleting, planning, sizing
+from modelrepo.repository import deleting, derived, planning, sizing
 from modelrepo.repository.border import border
 from modelrepo.repository.results import RemoveResult
 from modelrepo.repository.snapshot import Snapshot
@@ -42,6 +42,7 @@ def remove(layout: Layout, refs: Sequence[Ref], reason: str | None, timeout: flo
                     snapshot = writer.snapshot()  # each time anew: links are moved by hand, too, and files opened
                     _refuse_needed(snapshot, [version])
                     names.append(_out_of_sight(writer, snapshot, version, reason))
+                    names += derived.to_trash(writer, version)
             except ModelRepoError as error:
                 gone = [*removed, version] if isinstance(error, UnconfirmedError) else removed
                 error.partial = RemoveResult(removed=tuple(gone), freed=0, unseen=unseen)

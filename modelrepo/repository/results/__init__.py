@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modelrepo.repository.results.asking import (
         Channel,
+        Derived,
         HistoryAt,
         HistoryEntry,
         PathResult,
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
         VersionDetails,
         VersionSummary,
     )
-    from modelrepo.repository.results.models import Compared, DiffResult, Inspection, Prediction
+    from modelrepo.repository.results.models import Compared, Conversion, DiffResult, Inspection, Prediction
     from modelrepo.repository.results.problems import Problem
     from modelrepo.repository.results.releasing import AnnotateResult, ChannelRemoval, MoveResult, PinResult
     from modelrepo.repository.results.storing import (
@@ -38,6 +39,8 @@ __all__ = [
     "ChannelRemoval",
     "CleanupResult",
     "Compared",
+    "Conversion",
+    "Derived",
     "DiffResult",
     "ExportResult",
     "HistoryAt",

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from modelrepo.core.derived import Record
 from modelrepo.core.manifest import Manifest
 from modelrepo.core.values import Actor, Timestamp, Value, VersionField
 from modelrepo.repository.results.problems import Problem
@@ -47,6 +48,22 @@ class VersionSummary(Value):
     removed_at: Timestamp | None = None
 
 
+class Derived(Value):
+    """Something that was made of a version and kept.
+
+    Attributes:
+        name: What it is called.
+        path: Its directory.
+        record: What is said of it; None where that cannot be read.
+        problem: Why not.
+    """
+
+    name: str
+    path: str
+    record: Record | None
+    problem: str | None = None
+
+
 class VersionDetails(Manifest):
     """A manifest, and what the repository says about the version now.
 
@@ -56,6 +73,7 @@ class VersionDetails(Manifest):
         pinned: Whether it is kept for ever.
         path: Its directory; None where it was deleted.
         removed_at: When it was deleted.
+        derived: What was made of it and is kept.
     """
 
     manifest_digest: str
@@ -63,6 +81,7 @@ class VersionDetails(Manifest):
     pinned: bool
     path: str | None
     removed_at: Timestamp | None
+    derived: tuple[Derived, ...] = ()
 
 
 class HistoryEntry(Value):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from modelrepo.core.derived import Record
 from modelrepo.core.findings import Finding
 from modelrepo.core.signatures import Comparison, Signature
 from modelrepo.core.training import Training
@@ -63,6 +64,22 @@ class Prediction(Value):
     version: VersionField
     signature: str
     outputs: dict[str, Any]
+
+
+class Conversion(Record):
+    """What a conversion made: its record, and where it is.
+
+    Attributes:
+        path: What was written outside the repository; None where nothing was.
+        kept: Its directory in the repository; None where it is not kept.
+        created: Whether what is kept is new; False where the same was kept already, or nothing is.
+        warnings: What somebody should know.
+    """
+
+    path: str | None
+    kept: str | None
+    created: bool
+    warnings: tuple[str, ...] = ()
 
 
 class Compared(Value):
