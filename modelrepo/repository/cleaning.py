@@ -184,4 +184,4 @@ def _remove(writer: Writer, version: Version, rules: Retention, run: _Run) -> li
             run.removed.append(version)  # it is gone all the same
             raise
     run.removed.append(version)
-    return [name, *derived.to_trash(writer, version)]
+    return [name, *derived.to_trash(writer, version, run.trouble)]

@@ -47,11 +47,21 @@ def _damaged(path: Path, why: str) -> IntegrityError:
     return IntegrityError(f"{path} is no record: {why}", kind="derived-damaged", hint=hint)
 
 
+def place_of(layout: Layout, version: Version) -> Path | None:
+    """Where what was made of a version lies; None where there is no such directory of modelrepo's own.
+
+    Raises:
+        PermissionError: Nobody may look.
+    """
+    place = layout.derived_of(version)
+    return place if kind_at(layout.derived) == "directory" and kind_at(place) == "directory" else None
+
+
 def names(layout: Layout, version: Version) -> list[str]:
     """What was made of a version, by name; nothing where one may not look, or where a link leads elsewhere."""
     with contextlib.suppress(PermissionError):
-        if kind_at(layout.derived) == "directory":
-            return names_in(layout.derived_of(version))
+        if (place := place_of(layout, version)) is not None:
+            return names_in(place)
     return []
 
 
@@ -70,6 +80,11 @@ def of(layout: Layout, version: Version) -> Iterator[Derived]:
 def problems(snapshot: Snapshot, version: Version, *, quick: bool) -> Iterator[Problem]:
     """What is wrong with what was made of a version: each file's size, and unless quick its digest."""
     layout = snapshot.layout
+    with contextlib.suppress(PermissionError):
+        kind = kind_at(layout.derived_of(version)) if kind_at(layout.derived) == "directory" else None
+        if kind not in {None, "directory"}:
+            path = str(layout.derived_of(version).relative_to(layout.root))
+            yield Problem(kind="derived-damaged", path=path, detail=f"it is a {kind}, not a directory")
     for name in names(layout, version):
         place = layout.derived_of(version) / name
         where = f"{STATE}/{layout.derived.name}/{version}/{name}"
@@ -103,13 +118,20 @@ def left(snapshot: Snapshot) -> Iterator[Path]:
             yield layout.derived_of(version)
 
 
-def to_trash(writer: Writer, version: Version) -> list[str]:
+def to_trash(writer: Writer, version: Version, trouble: list[ModelRepoError]) -> list[str]:
     """Take what was made of a version out of sight, behind the version itself; return its name in the trash.
 
-    Where that fails, the next cleanup does it.
+    Args:
+        writer: Who holds the lock.
+        version: Which version.
+        trouble: Where to note that it could not be taken: then the next cleanup does it.
     """
-    trouble: list[ModelRepoError] = []
-    return _to_trash(writer, [writer.layout.derived_of(version)] if names(writer.layout, version) else [], trouble)
+    try:
+        place = place_of(writer.layout, version)
+    except PermissionError as error:
+        trouble.append(from_os(error, f"look for what was made of {version}"))
+        return []
+    return _to_trash(writer, [] if place is None else [place], trouble)
 
 
 def take_left(writer: Writer, trouble: list[ModelRepoError]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .scene import COMMANDS, READING, STATE, WRITING, golden_name
+from .scene import COMMANDS, READING, STATE, WRITING, derived_name, golden_name
 
 Codes = frozenset[int]
 #: What `ends` calls groups of commands.
@@ -193,6 +193,8 @@ FILES: Mapping[str, Mapping[str, str]] = {
         _OTHER: "5 verify repair",
         **dict.fromkeys(("an empty directory", "a directory that holds something"), "5 verify repair golden-push"),
     },
+    f"{derived_name()}/record.json": {_OTHER: "5 verify repair"},
+    f"{derived_name()}/model.tflite": {_OTHER: "5 verify repair"},
     "v3/manifest.json": {
         _OTHER: "5 diff status verify repair",
         UNREADABLE: "8 diff promote cleanup, 5 status verify repair",
@@ -236,6 +238,11 @@ DIRECTORIES: Mapping[str, Mapping[str, str]] = {
         _OTHER: "5 status verify repair golden-push", "missing": "5 verify repair", "empty": "5 verify repair",
         UNREADABLE: "8 export golden-push, 5 verify repair",
     },
+    ".modelrepo/derived": {
+        _OTHER: "5 status verify repair", "missing": "", "empty": "", UNREADABLE: "8 cleanup, 7 remove",
+    },
+    ".modelrepo/derived/v4": {_OTHER: "5 verify repair", "missing": "", "empty": "", UNREADABLE: ""},
+    derived_name(): {_OTHER: "5 verify repair", "missing": ""},
     "serving": {
         _OTHER: "3 serving, 5 status verify writing",
         "missing": "3 serving, 5 status verify",
