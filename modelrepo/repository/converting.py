@@ -8,6 +8,8 @@ that, nothing is stored.
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +32,8 @@ from modelrepo.savedmodel.report import MetaGraph
 from modelrepo.savedmodel.runner import Inspector, default_memory
 
 _USUAL = "serving_default"
+#: The files that are made.
+_FILES = {"tflite": re.compile(r"model\.tflite"), "tfjs": re.compile(r"model\.json|group1-shard\d+of\d+\.bin")}
 #: What no converter takes.
 _UNFIT = {"string", "resource", "variant"}
 
@@ -85,7 +89,7 @@ def convert(
             objects = name in (report.served.unfilled or ())
             wishes = wishes._replace(signature=name)
             made = admitting.convert(inspector, lease.path, report, allow, wishes, requests, objects=objects)
-            listing = keeping.listing_of(made[0])
+            listing = _listing(made[0], wishes)
             record = _record(manifest, wishes, requests, made[1], listing)
             result = Conversion(
                 **dict(record), path=None, kept=None, created=False, warnings=tuple(_warnings(wishes, made[1]))
@@ -152,6 +156,15 @@ def _warnings(wishes: Wishes, made: Made) -> list[str]:
         return []
     what = f"signature `{wishes.signature}` reads variables that neither the checkpoint nor the start fills"
     return [f"{what}: TensorFlow Serving cannot answer it; what was converted is what tf.saved_model.load makes of it"]
+
+
+def _listing(directory: Path, wishes: Wishes) -> source.Listing:
+    """The files that came out. The child that made them has run the model: it is not believed in what it left there."""
+    names = sorted(os.listdir(directory))
+    right = all(_FILES[wishes.to].fullmatch(name) and look.kind_at(directory / name) == "file" for name in names)
+    if not names or not right:
+        raise ModelError("the process that converts left something else than a model", kind="model-rubbish")
+    return keeping.listing_of(directory)
 
 
 def _record(manifest: Manifest, wishes: Wishes, requests: Requests, made: Made, listing: source.Listing) -> Record:
