@@ -92,7 +92,7 @@ class Browser:
             "generatedBy": kit.tensorflow.__version__,
             "convertedBy": "modelrepo",
             "signature": kit.to_dict(frozen.signature),
-            "userDefinedMetadata": {"signature": name},
+            "userDefinedMetadata": {"signatureName": name},
             "modelTopology": kit.to_dict(frozen.graph),
             "weightsManifest": [{"paths": names, "weights": weights}],
         }

@@ -19,11 +19,7 @@ function read(file) {
   const paths = model.weightsManifest.flatMap((group) => group.paths);
   const data = Buffer.concat(paths.map((name) => fs.readFileSync(path.join(path.dirname(file), name))));
   return {
-    modelTopology: model.modelTopology,
-    format: model.format,
-    generatedBy: model.generatedBy,
-    convertedBy: model.convertedBy,
-    signature: model.signature,
+    ...model,
     weightSpecs: model.weightsManifest.flatMap((group) => group.weights),
     weightData: data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength),
   };

@@ -12,7 +12,7 @@ import pytest
 
 from .console import TOP, Step, run, sections, steps
 
-PAGES = ("runbook.md", "hosts.md")
+PAGES = ("runbook.md", "hosts.md", "convert.md")
 _OWN_MOUNTS = ("unshare", "--mount")
 
 

@@ -47,6 +47,12 @@ def test_integers_of_other_widths_are_compared_by_value() -> None:
     assert differences([{"y": np.array([5, 7])}], [{"y": np.array([5, 7], "int32")}]) == {"y": 0.0}
 
 
+def test_more_digits_than_the_version_gives_are_no_difference() -> None:
+    right, got = np.array([1 / 3, 2 / 3], "float16"), np.array([1 / 3, 2 / 3], "float32")
+    assert differences([{"y": right}], [{"y": got}]) == {"y": 0.0}
+    assert differences([{"y": got}], [{"y": right}])["y"] > 1e-5
+
+
 def test_all_requests_count_together_and_each_output_by_itself() -> None:
     rights = [{"a": np.array([1.0]), "b": np.array([1.0])}, {"a": np.array([10.0]), "b": np.array([1.0])}]
     gots = [{"a": np.array([2.0]), "b": np.array([1.0])}, {"a": np.array([10.0]), "b": np.array([1.0])}]
