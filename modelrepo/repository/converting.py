@@ -20,9 +20,9 @@ from modelrepo.core.layout import Layout
 from modelrepo.core.manifest import Manifest
 from modelrepo.core.refs import Ref
 from modelrepo.core.signatures import Signature, describe
-from modelrepo.errors import ModelError, ModelRepoError, NotFoundError, RequestError
+from modelrepo.errors import IntegrityError, ModelError, ModelRepoError, NotFoundError, RequestError
 from modelrepo.fs import copying, look, machine, source
-from modelrepo.repository import admitting, golden, inspecting, keeping, leasing, placing, staging
+from modelrepo.repository import admitting, checking, golden, inspecting, keeping, leasing, placing, staging
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.inspecting import Limits
 from modelrepo.repository.results import Conversion
@@ -69,6 +69,7 @@ def convert(
         NotFoundError: There is no such version, or it has no such signature.
         RequestError: What is asked for does not go together, or requests do not fit.
         RefusedError: Something is at the goal.
+        IntegrityError: The version is damaged, or its golden requests are.
         ModelError: The scan refuses the version, it cannot be converted, or what came out answers otherwise.
     """
     _require_sense(wishes, requests, goal)
@@ -79,6 +80,7 @@ def convert(
         manifest = snapshot.manifest(lease.version)
         if goal.keep:
             check_file_system(layout.root, snapshot.config.storage)
+        _require_sound(snapshot, manifest)
         if requests.given is None:
             requests = requests._replace(golden=golden.load(snapshot, manifest))
         memory = limits.memory if limits.memory is not None else default_memory(manifest.size)
@@ -112,6 +114,17 @@ def _require_sense(wishes: Wishes, requests: Requests, goal: Goal) -> None:
             "--calibration FILE and --quantize int8 go together",
             kind="options-exclude",
             expected="typical requests, which say how large the numbers inside get, where those become 8 bits",
+        )
+
+
+def _require_sound(snapshot: reading.Snapshot, manifest: Manifest) -> None:
+    """Refuse a version whose bytes are not what was pushed: the record would say that it was made of those."""
+    found = checking.damage(snapshot, manifest.version)
+    if found:
+        raise IntegrityError(
+            f"{manifest.version} is damaged: {found[0].path}: {found[0].detail}",
+            kind="version-damaged",
+            hint=f"`modelrepo verify {manifest.version}` says all; push the model again",
         )
 
 

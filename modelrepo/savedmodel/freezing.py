@@ -22,6 +22,8 @@ from modelrepo.savedmodel.running import Runner
 _ROUNDS = 4
 #: What makes a graph smaller without changing what it answers.
 _SIMPLER = ("constfold", "dependency", "pruning")
+#: What keeps functions from being inlined.
+_KEPT_APART = ("_XlaMustCompile", "_noinline")
 #: Where these ops take the shape of what a loop collects: a first dimension that is open is the batch.
 _LISTS = {"TensorListReserve": 0, "TensorListStack": 1}
 
@@ -132,9 +134,12 @@ class Loaded(Runner):
         graph = v1.graph_util.extract_sub_graph(graph, nodes)
         if not lowered:
             graph = self._kit.constants.disable_lower_using_switch_merge(graph)
-        graph = self._optimized(graph, nodes, ("function",))
+        graph = self._optimized(_inlinable(graph), nodes, ("function",))
         freeze = self._kit.constants.convert_variables_to_constants_from_session_graph
-        return Frozen(freeze(self._session, graph, nodes), signature)
+        try:
+            return Frozen(freeze(self._session, graph, nodes), signature)
+        except ValueError:  # something changes a variable: a layer for training, say, whose seed no answer depends on
+            return Frozen(freeze(self._session, self._without_order(graph, nodes), nodes), signature)
 
     def _of_objects(self, name: str, *, lowered: bool) -> Frozen:
         function = self._objects.signatures[name]
@@ -302,6 +307,18 @@ def _cut(v1: Any, graph: Any, signature: Any) -> None:
             placeholder.attr["dtype"].type = info.dtype
             placeholder.attr["shape"].shape.CopyFrom(info.tensor_shape)
             node.CopyFrom(placeholder)
+
+
+def _inlinable(graph: Any) -> Any:
+    """A graph whose functions may all be inlined, those that were to be compiled too."""
+    for nodes in (graph.node, *(function.node_def for function in graph.library.function)):
+        for node in nodes:
+            for name in _KEPT_APART:
+                node.attr.pop(name, None)
+    for function in graph.library.function:
+        for name in _KEPT_APART:
+            function.attr.pop(name, None)
+    return graph
 
 
 def _without_old_shapes(graph: Any) -> Any:

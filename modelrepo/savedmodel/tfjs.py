@@ -73,6 +73,7 @@ class Browser:
         """
         del calibration
         weights, pieces = [], []
+        _rewrite(kit, frozen.graph)
         for node in frozen.graph.node:
             node.ClearField("experimental_debug_info")
             node.ClearField("experimental_type")
@@ -139,6 +140,20 @@ class Browser:
                 raise Refusal("convert-unsupported", message, got=text)
             raise Refusal("convert-run", f"TensorFlow.js cannot run what came out: {text[:_TEXT]}")
         return answer
+
+
+def _rewrite(kit: Kit, graph: Any) -> None:
+    """Write what TensorFlow.js has no kernel for in other words: `Erfc(x)`, of GELU, is `1 - Erf(x)`."""
+    for node in [node for node in graph.node if node.op == "Erfc"]:
+        inner, one = graph.node.add(), graph.node.add()
+        inner.CopyFrom(node)
+        inner.op, inner.name = "Erf", f"{node.name}/erf"
+        tensor = kit.tensorflow.make_tensor_proto(1, kit.tensorflow.dtypes.as_dtype(node.attr["T"].type))
+        one.op, one.name = "Const", f"{node.name}/one"
+        one.attr["dtype"].type = tensor.dtype
+        one.attr["value"].tensor.CopyFrom(tensor)
+        node.op = "Sub"
+        node.input[:] = [one.name, inner.name]
 
 
 def _program(name: str) -> str:

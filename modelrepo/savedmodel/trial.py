@@ -42,7 +42,7 @@ _HINTS = {
     "keras-unreadable": "save it again with model.save(); a SavedModel is pushed as a directory",
     "converter-missing": "docs/convert.md says what to install; nothing was stored",
     "convert-unsupported": "--batch-size N fixes what is open of a recurrent model; --signature S names another",
-    "convert-failed": "--batch-size N fixes what is open of a recurrent model; --signature S names another",
+    "convert-failed": "what changes its variables cannot be converted; --signature S names another signature",
     "convert-run": "--batch-size N fixes what is open; --input FILE names requests that it takes",
     "convert-uncompared": "--input FILE names requests that the version answers",
     "convert-mismatch": "nothing was stored; where less will do, --tolerance NUMBER allows more",

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from modelrepo import Repository
-from modelrepo.errors import ModelError, NotFoundError, RefusedError, RequestError
+from modelrepo.errors import IntegrityError, ModelError, NotFoundError, RefusedError, RequestError
 from modelrepo.fs import locks
 
 pytestmark = pytest.mark.tensorflow
@@ -310,6 +310,19 @@ def test_what_does_not_go_together_is_told_before_anything_is_loaded(
     error = refused(models, tmp_path, named("dense"), "tflite", **options)
     assert type(error) is family
     assert error.kind == kind
+
+
+def test_a_damaged_version_is_not_converted(models: Repository, named: Callable[[str], str], tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(models.root, own, symlinks=True)
+    file = own / named("dense") / "variables" / "variables.data-00000-of-00001"
+    file.chmod(0o644)
+    file.write_bytes(file.read_bytes()[::-1])
+    file.chmod(0o444)
+    with pytest.raises(IntegrityError, match=r"is damaged: .*variables\.data") as caught:
+        Repository(own).convert(named("dense"), "tflite", output=tmp_path / "model.tflite")
+    assert caught.value.kind == "version-damaged"
+    assert os.listdir(tmp_path) == ["own"]
 
 
 def test_nothing_is_overwritten_and_nothing_written_into_a_repository(

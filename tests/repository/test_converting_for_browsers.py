@@ -56,7 +56,10 @@ def _node(monkeypatch: pytest.MonkeyPatch, node_modules: Path) -> None:
 
 
 @pytest.mark.usefixtures("_node")
-@pytest.mark.parametrize("name", ["dense", "saved", "pictures", "several", "recurrent", "attention", "ranked"])
+@pytest.mark.parametrize(
+    "name",
+    ["dense", "saved", "pictures", "several", "recurrent", "attention", "ranked", "transformer", "fast", "speaking"],
+)
 def test_what_comes_out_answers_in_node_as_the_version_does(
     models: Repository, named: Callable[[str], str], tmp_path: Path, name: str
 ) -> None:

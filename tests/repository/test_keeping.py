@@ -128,6 +128,15 @@ def test_verify_names_what_is_not_as_it_was(filled: Repository, harm: Callable[[
     assert Path("/etc/passwd").exists()
 
 
+def test_damage_of_it_is_no_damage_of_its_version(filled: Repository) -> None:
+    """A push of the same content finds the version sound, and makes no second one."""
+    place, _ = keep(filled.root, "v2")
+    (place / "model.tflite").chmod(0o644)
+    (place / "model.tflite").write_bytes(b"A model")
+    pushed = filled.push(filled.root.parent / "exports" / "two", load=False)
+    assert (str(pushed.version), pushed.created) == ("v2", False)
+
+
 def test_a_quick_verify_reads_no_bytes_of_it(filled: Repository) -> None:
     place, _ = keep(filled.root, "v2")
     (place / "model.tflite").chmod(0o644)

@@ -32,6 +32,11 @@ def pictures() -> Any:
     return keras.Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(layers.DepthwiseConv2D(3)(kept))))
 
 
+def transformer() -> Any:
+    x = keras.Input((4,), name="x")
+    return keras.Model(x, layers.Dense(3)(layers.Dense(8, activation="gelu")(x)))
+
+
 def several() -> Any:
     one, two = keras.Input((4,), name="price"), keras.Input((3,), dtype="int64", name="kind")
     return keras.Model([one, two], [layers.Dense(2)(one), layers.Flatten()(layers.Embedding(5, 2)(two))])
@@ -47,7 +52,7 @@ def attention() -> Any:
     return keras.Model(x, layers.LayerNormalization()(layers.MultiHeadAttention(2, 4)(x, x)))
 
 
-KERAS = (dense, pictures, several, recurrent, attention)
+KERAS = (dense, pictures, transformer, several, recurrent, attention)
 
 
 def ranked(kept: Any, x: Any) -> Any:
@@ -71,6 +76,21 @@ def chance(_: Any, x: Any) -> Any:
     return {"y": x + tf.random.normal(tf.shape(x))}
 
 
+@tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+def _compiled(x: Any) -> Any:
+    return tf.nn.relu(x) + 1.0
+
+
+def fast(_: Any, x: Any) -> Any:
+    """Calls what is to be compiled."""
+    return {"y": _compiled(x)}
+
+
+def speaking(_: Any, x: Any) -> Any:
+    with tf.control_dependencies([tf.print("said by a model")]):
+        return {"y": x * 2.0}
+
+
 def picky(_: Any, x: Any) -> Any:
     """Takes 11 values a row, and does not say so."""
     return {"y": tf.reshape(x, [-1, 11]) * 2.0}
@@ -86,6 +106,8 @@ FUNCTIONS: tuple[tuple[Callable[..., Any], Any], ...] = (
     (counting, NUMBERS),
     (special, NUMBERS),
     (chance, NUMBERS),
+    (fast, NUMBERS),
+    (speaking, NUMBERS),
     (picky, tf.TensorSpec([None, None], tf.float32, name="x")),
     (spoken, tf.TensorSpec([None], tf.string, name="said")),
 )
