@@ -15,6 +15,8 @@ from modelrepo.core.values import Actor
 from modelrepo.repository import results
 
 _SHOWN_FINDINGS = 20
+#: As long as the longest name of what is kept beside a version.
+_NAME = len("tflite-") + 12
 #: So many characters of a digest are shown, its kind included.
 SHORT_DIGEST = len("sha256:") + 12
 
@@ -161,7 +163,7 @@ def _derived(found: Sequence[results.Derived]) -> list[str]:
         how = "" if record.quantize == "none" else f" {record.quantize}"
         worst = max(record.compared.differences.values(), default=0.0)
         lines.append(
-            f"  {each.name}  {format_size(record.size):>9}  {record.to}{how} of {record.signature}, "
+            f"  {each.name:<{_NAME}}  {format_size(record.size):>9}  {record.to}{how} of {record.signature}, "
             f"off by {worst:.2g}, {moment(record.created_at)}"
         )
     return lines

@@ -23,8 +23,8 @@ from modelrepo.savedmodel.arrays import Refusal, malformed
 from modelrepo.savedmodel.freezing import Frozen, Kit
 
 FILE = "model.json"
-#: What is installed to run it; docs/convert.md names the version.
-PACKAGE = "@tensorflow/tfjs"
+#: What runs it, and the version that was tried.
+PACKAGE, _VERSION = "@tensorflow/tfjs", "4.22.0"
 _SHARD = 4 * 1024 * 1024
 _SCRIPT = Path(__file__).with_name("tfjs_run.cjs")
 _TEXT = 500
@@ -131,13 +131,13 @@ class Browser:
             raise Refusal(
                 "converter-missing",
                 f"{PACKAGE}, which runs what comes out, is not installed for Node: {text[:_TEXT]}",
-                f"{PACKAGE} in a directory that NODE_PATH names",
+                f"`npm install --prefix DIR {PACKAGE}@{_VERSION}`, and NODE_PATH=DIR/node_modules",
             )
         if "error" in answer:
             unknown = sorted({next(filter(None, found)) for found in _UNKNOWN.findall(text)})
             if unknown:
                 message = f"TensorFlow.js has no kernel for what the signature does: {', '.join(unknown)}"
-                raise Refusal("convert-unsupported", message, got=text)
+                raise Refusal("convert-unsupported", message)
             raise Refusal("convert-run", f"TensorFlow.js cannot run what came out: {text[:_TEXT]}")
         return answer
 

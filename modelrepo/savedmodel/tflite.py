@@ -88,7 +88,7 @@ class Lite:
             ops = sorted({next(filter(None, found)) for found in _OP.findall(text)})
             if ops:
                 message = f"TensorFlow Lite has no kernel for what signature `{name}` does: {', '.join(ops)}"
-                raise Refusal("convert-unsupported", message, got=text[:_TEXT]) from error
+                raise Refusal("convert-unsupported", message) from error
             message = f"the converter failed: {type(error).__name__}: {text[:_TEXT]}"
             raise Refusal("convert-failed", message) from error
         durable.write_new(directory / FILE, data, None)
