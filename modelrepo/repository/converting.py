@@ -20,7 +20,14 @@ from modelrepo.core.layout import Layout
 from modelrepo.core.manifest import Manifest
 from modelrepo.core.refs import Ref
 from modelrepo.core.signatures import Signature, describe
-from modelrepo.errors import IntegrityError, ModelError, ModelRepoError, NotFoundError, RequestError
+from modelrepo.errors import (
+    IntegrityError,
+    ModelError,
+    ModelRepoError,
+    NotFoundError,
+    RequestError,
+    UnconfirmedError,
+)
 from modelrepo.fs import copying, look, machine, source
 from modelrepo.repository import admitting, checking, golden, inspecting, keeping, leasing, placing, staging
 from modelrepo.repository import snapshot as reading
@@ -221,8 +228,14 @@ def _store(
 ) -> Conversion:
     """Keep it, and put it where it was asked for."""
     if goal.keep:
-        place, created = keeping.keep(snapshot, listing, record, timeout)
-        result = result.model_copy(update={"kept": str(place), "created": created})
+        place = snapshot.layout.derived_of(record.version) / record.name
+        kept = result.model_copy(update={"kept": str(place), "created": True})
+        try:
+            _, created = keeping.keep(snapshot, listing, record, timeout)
+        except UnconfirmedError as error:
+            error.partial = kept
+            raise
+        result = kept.model_copy(update={"created": created})
     if output is None:
         return result
     try:
