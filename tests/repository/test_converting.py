@@ -68,7 +68,7 @@ def off(one: Any, two: Any) -> float:
     return float(np.max(np.abs(one - two)) / np.max(np.abs(one)))
 
 
-@pytest.mark.parametrize("name", ["dense", "pictures", "several", "attention", "ranked"])
+@pytest.mark.parametrize("name", ["dense", "pictures", "several", "attention", "ranked", "middle"])
 def test_what_comes_out_answers_as_the_version_does(
     models: Repository, named: Callable[[str], str], tmp_path: Path, name: str
 ) -> None:

@@ -123,6 +123,18 @@ def export(function: Callable[..., Any], spec: Any, place: Path) -> None:
     tf.saved_model.save(kept, str(place), signatures={"serving_default": kept.serve, "other": kept.other})
 
 
+def middle(place: Path) -> None:
+    """Of TensorFlow 1: a signature that begins behind what reads texts, with an input that may be left out."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = tf.identity(v1.string_to_number(v1.placeholder(tf.string, [None], name="raw")), name="numbers")
+        scale = v1.placeholder_with_default(tf.constant(2.0), [], name="scale")
+        weight = v1.get_variable("weight", initializer=3.0, use_resource=False)
+        y = tf.identity(x * weight * scale, name="y")
+        session.run(v1.global_variables_initializer())
+        v1.saved_model.simple_save(session, str(place), {"x": x, "scale": scale}, {"y": y, "again": x})
+
+
 def main() -> None:
     """Save them all, and one in the ways that Keras 3 leaves variables unfilled."""
     place = Path(sys.argv[1])
@@ -135,6 +147,7 @@ def main() -> None:
     model.compile("adam", "mse")
     model.fit(np.zeros((4, 16)), np.zeros((4, 5)), verbose=0)
     tf.saved_model.save(model, str(place / "compiled"))
+    middle(place / "middle")
     for function, spec in FUNCTIONS:
         export(function, spec, place / function.__name__)
 
