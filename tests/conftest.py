@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -96,3 +97,28 @@ def run(tmp_path: Path) -> Callable[..., Ran]:
         return Ran(done.returncode, done.stdout, done.stderr)
 
     return call
+
+
+TFJS = "@tensorflow/tfjs@4.22.0"
+
+
+@pytest.fixture(scope="session")
+def node_modules() -> Path:
+    """TensorFlow.js for Node: where NODE_PATH says, else installed once into the user's cache."""
+    if shutil.which("node") is None:
+        pytest.skip("Node is not installed")
+    for place in filter(None, os.environ.get("NODE_PATH", "").split(os.pathsep)):
+        if Path(place, "@tensorflow", "tfjs").is_dir():
+            return Path(place)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "modelrepo-tests", "tfjs-4.22.0")
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (cache / "done").exists():
+            words = ["npm", "install", "--prefix", str(cache), "--no-audit", "--no-fund", "--ignore-scripts", TFJS]
+            try:
+                subprocess.run(words, check=True, capture_output=True, timeout=120, cwd=cache)
+            except (OSError, subprocess.SubprocessError) as error:
+                pytest.skip(f"npm cannot install {TFJS}: {type(error).__name__}")
+            (cache / "done").touch()
+    return cache / "node_modules"

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 #: In the order of `--help`.
 MODULES = {
     "storing": ("init", "push", "export", "verify", "cleanup", "remove"),
+    "converting": ("convert",),
     "releasing": ("promote", "rollback", "annotate", "pin", "unpin", "channel"),
     "asking": (
         "list", "show", "inspect", "diff", "predict", "history", "status", "path", "serving-config",

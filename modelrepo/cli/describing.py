@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # they are documents, which bring pydantic
     from modelrepo.core.training import Training
 
 _SHOWN_FINDINGS = 20
+#: As long as the longest name of what is kept beside a version.
+_NAME = len("tflite-") + 12
 #: So many characters of a digest are shown, its kind included.
 SHORT_DIGEST = len("sha256:") + 12
 
@@ -128,7 +130,46 @@ def details(result: results.VersionDetails) -> str:
     lines += signatures(result.signatures)
     lines.append("files:")
     lines += [f"  {entry.digest[:SHORT_DIGEST]}  {format_size(entry.size):>9}  {entry.path}" for entry in result.files]
+    lines += _derived(result.derived)
     return page(lines)
+
+
+def conversion(result: results.Conversion) -> str:
+    """What was made of a version, and how far its answers are off."""
+    compared = result.compared
+    by = {"given": "given request", "golden": "golden request", "generated": "made-up request"}[compared.source]
+    seed = "" if compared.seed is None else f" (seed {compared.seed})"
+    worst = max(compared.differences.values(), default=0.0)
+    how = "" if result.quantize == "none" else f", {result.quantize}"
+    size = f"{count(len(result.files), 'file')}, {format_size(result.size)}"
+    off = f"off by at most {worst:.2g} of the largest value (allowed: {compared.tolerance:g})"
+    lines = [
+        f"converted {result.version} ({result.signature}) to {result.to}{how}: {size}",
+        f"  answers {count(compared.requests, by)}{seed} as the version does, {off}",
+        f"  by {', '.join(f'{name} {version}' for name, version in result.tools.items())}",
+    ]
+    if result.path is not None:
+        lines.append(f"  at {result.path}")
+    if result.kept is not None:
+        lines.append(f"  {'kept' if result.created else 'was kept already'}: {result.kept}")
+    return page(lines)
+
+
+def _derived(found: Sequence[results.Derived]) -> list[str]:
+    """What was made of a version and is kept."""
+    lines = ["derived:"] if found else []
+    for each in found:
+        record = each.record
+        if record is None:
+            lines.append(f"  {each.name}  {each.problem}")
+            continue
+        how = "" if record.quantize == "none" else f" {record.quantize}"
+        worst = max(record.compared.differences.values(), default=0.0)
+        lines.append(
+            f"  {each.name:<{_NAME}}  {format_size(record.size):>9}  {record.to}{how} of {record.signature}, "
+            f"off by {worst:.2g}, {moment(record.created_at)}"
+        )
+    return lines
 
 
 def inspection(result: results.Inspection) -> str:

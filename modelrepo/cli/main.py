@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from modelrepo.errors import ModelRepoError
 
 #: The commands that have a child process read a model: it starts while this one still imports.
-_READING_MODELS = {"push", "inspect", "diff", "predict", "compare"}
+_READING_MODELS = {"push", "inspect", "diff", "predict", "compare", "convert"}
 
 
 class _StoppedError(BaseException):

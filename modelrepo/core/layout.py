@@ -12,6 +12,8 @@ from modelrepo.core.values import Value
 STATE = ".modelrepo"
 #: Reserved at the top of a version.
 MANIFEST = "manifest.json"
+#: Reserved beside the files of what was made of a version.
+RECORD = "record.json"
 #: The base paths for TensorFlow Serving.
 SERVING = "serving"
 _HEX_DIGITS = 64
@@ -81,6 +83,19 @@ class Layout(Value):
         """Whether a path is spelled like one of them."""
         digest, _, kind = path.name.partition(".")
         return len(digest) == _HEX_DIGITS and not set(digest) - set("0123456789abcdef") and kind in {"json", "npz"}
+
+    @property
+    def derived(self) -> Path:
+        """What was made of versions and kept, such as converted models; made with the first."""
+        return self.state / "derived"
+
+    def derived_of(self, version: Version) -> Path:
+        """What was made of one version: a directory for each, by name."""
+        return self.derived / str(version)
+
+    def derived_record(self, version: Version, name: str) -> Path:
+        """The record of one of them, beside its files."""
+        return self.derived_of(version) / name / RECORD
 
     @property
     def staging(self) -> Path:

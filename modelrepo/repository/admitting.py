@@ -1,4 +1,4 @@
-"""The only way to a load: what the scan refuses goes no further."""
+"""The only way to a load, and to a conversion, which loads: what the scan refuses goes no further."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from modelrepo.savedmodel.runner import Inspector
 from modelrepo.savedmodel.trial import NOTHING, Trial
 
 if TYPE_CHECKING:
+    from modelrepo.savedmodel import conversion
     from modelrepo.savedmodel.report import Loaded, Report
 
 _NAMED = 20
@@ -34,6 +35,23 @@ def load(inspector: Inspector, place: Path, report: Report, allow: Collection[st
     """
     require_admitted(report, allow)
     return inspector.load(place, report.served.tags, trial)
+
+
+def convert(
+    inspector: Inspector,
+    place: Path,
+    report: Report,
+    allow: Collection[str],
+    wishes: conversion.Wishes,
+    requests: conversion.Requests,
+    *,
+    objects: bool,
+) -> tuple[Path, conversion.Made]:
+    """Convert a signature of a model that was read: never of one that the scan refuses. See `conversion.convert`."""
+    from modelrepo.savedmodel import conversion
+
+    require_admitted(report, allow)
+    return conversion.convert(inspector, place, report.served.tags, wishes, requests, objects=objects)
 
 
 def require_admitted(report: Report, allow: Collection[str]) -> None:

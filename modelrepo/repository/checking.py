@@ -28,7 +28,7 @@ _AHEAD_VERSIONS = 32
 _SAVE_SECONDS = 30.0
 _NEVER = datetime.min.replace(tzinfo=UTC)
 #: What leaves a version's own bytes as they were pushed.
-_NO_DAMAGE = {"mode", "file-extra", "golden-damaged"}
+_NO_DAMAGE = {"mode", "file-extra", "golden-damaged", "derived-damaged"}
 
 
 def verify(
@@ -168,7 +168,7 @@ def checked(snapshot: Snapshot, version: Version, digests: Digests | None) -> _C
 
 
 def damage(snapshot: Snapshot, version: Version) -> list[Problem]:
-    """What is wrong with one version's bytes; modes, golden requests, and files that were not pushed do not count.
+    """What is wrong with one version's bytes; modes, what lies beside it, and files that were not pushed do not count.
 
     Raises:
         BusyError: Somebody who wants to delete it held it for too long.

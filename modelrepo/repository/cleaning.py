@@ -16,7 +16,7 @@ from modelrepo.core.retention import LEASED, UNDELETABLE
 from modelrepo.errors import IntegrityError, ModelRepoError, SystemRefusedError, UnconfirmedError
 from modelrepo.fs import locks
 from modelrepo.fs.known import Known
-from modelrepo.repository import deleting, golden, planning, sizing, verifying
+from modelrepo.repository import deleting, derived, golden, planning, sizing, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.border import border
 from modelrepo.repository.progress import Counter, Progress
@@ -64,6 +64,7 @@ def cleanup(
         snapshot = writer.snapshot()
         planning.require_consistent(snapshot)
         retention = planning.retention(snapshot, rules)
+        derived.take_left(writer, run.trouble)
         rubbish = deleting.take_abandoned(writer, run.trouble)
         run.problems = tuple(verifying.foreign(snapshot))
     run.journal = writer.known
@@ -183,4 +184,4 @@ def _remove(writer: Writer, version: Version, rules: Retention, run: _Run) -> li
             run.removed.append(version)  # it is gone all the same
             raise
     run.removed.append(version)
-    return [name]
+    return [name, *derived.to_trash(writer, version, run.trouble)]

@@ -73,10 +73,11 @@ def bytes_left(versions: Iterable[Version], trouble: list[ModelRepoError], parti
     """The error for versions that are gone, but whose bytes could not be deleted yet."""
     names = ", ".join(map(str, versions))
     return UnconfirmedError(
-        f"bytes of {names} are left in the trash; the next cleanup deletes them",
+        f"bytes of {names} are left; the next cleanup deletes them",
         durable=True,
         view=None,
         recorded=True,
+        hint="mend the cause; until then nothing but their room is lost",
         items=tuple(error.message for error in trouble),
         partial=partial,
     )

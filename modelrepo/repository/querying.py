@@ -14,7 +14,7 @@ from modelrepo.core.refs import NumberRef, Ref, Version, parse_channel
 from modelrepo.core.serving import model_name, server_config
 from modelrepo.errors import IntegrityError, ModelRepoError, NotFoundError, RequestError, told
 from modelrepo.fs.look import NO_FILE, read_file, room
-from modelrepo.repository import opening, planning, routing, sizing, verifying
+from modelrepo.repository import derived, opening, planning, routing, sizing, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import (
     Problem,
@@ -154,6 +154,7 @@ def show(layout: Layout, ref: Ref) -> VersionDetails:
             "pinned": version in snapshot.state.pins,
             "path": None if gone else str(layout.version(version)),
             "removed_at": snapshot.state.removed.get(version),
+            "derived": () if gone else tuple(derived.of(layout, version)),
         }
     )
 

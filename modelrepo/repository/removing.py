@@ -9,7 +9,7 @@ from modelrepo.core.refs import NumberRef, Ref, Version
 from modelrepo.core.retention import needs
 from modelrepo.errors import ModelRepoError, RefusedError, UnconfirmedError
 from modelrepo.fs import locks
-from modelrepo.repository import deleting, planning, sizing
+from modelrepo.repository import deleting, derived, planning, sizing
 from modelrepo.repository.border import border
 from modelrepo.repository.results import RemoveResult
 from modelrepo.repository.snapshot import Snapshot
@@ -26,6 +26,7 @@ def remove(layout: Layout, refs: Sequence[Ref], reason: str | None, timeout: flo
     """
     removed: list[Version] = []
     names: list[str] = []
+    trouble: list[ModelRepoError] = []
     with writing(layout, timeout, whole=True) as writer:  # as `cleanup` does it
         snapshot = writer.snapshot()
         planning.require_consistent(snapshot)
@@ -42,6 +43,7 @@ def remove(layout: Layout, refs: Sequence[Ref], reason: str | None, timeout: flo
                     snapshot = writer.snapshot()  # each time anew: links are moved by hand, too, and files opened
                     _refuse_needed(snapshot, [version])
                     names.append(_out_of_sight(writer, snapshot, version, reason))
+                    names += derived.to_trash(writer, version, trouble)
             except ModelRepoError as error:
                 gone = [*removed, version] if isinstance(error, UnconfirmedError) else removed
                 error.partial = RemoveResult(removed=tuple(gone), freed=0, unseen=unseen)
@@ -49,10 +51,9 @@ def remove(layout: Layout, refs: Sequence[Ref], reason: str | None, timeout: flo
             removed.append(version)
     staying = [layout.version(version) for version in snapshot.present - set(versions)]
     freed = sizing.freed(layout, [layout.trash / name for name in names], staying)
-    trouble: list[ModelRepoError] = []
     left = set(names) - set(deleting.empty_trash(layout, names, trouble))
     result = RemoveResult(removed=tuple(removed), freed=0 if left else freed, unseen=unseen)
-    if left:
+    if left or trouble:
         raise deleting.bytes_left(removed, trouble, result)
     return result
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from modelrepo.core.layout import MANIFEST, Layout
 from modelrepo.core.refs import Version
 from modelrepo.fs import native, space
+from modelrepo.repository import derived
 from modelrepo.repository.snapshot import Snapshot
 
 
@@ -29,10 +30,11 @@ def freed(layout: Layout, going: Iterable[Path], staying: Iterable[Path]) -> int
 
 
 def would_free(snapshot: Snapshot, versions: Iterable[Version]) -> int:
-    """Bytes that deleting some versions of a repository would free."""
+    """Bytes that deleting some versions of a repository, and what was made of them, would free."""
     going = set(versions)
-    place = snapshot.layout.version
-    return freed(snapshot.layout, map(place, going), map(place, snapshot.present - going))
+    layout = snapshot.layout
+    made = [layout.derived_of(version) for version in going if derived.names(layout, version)]
+    return freed(layout, [*map(layout.version, going), *made], map(layout.version, snapshot.present - going))
 
 
 def unshared(snapshot: Snapshot, version: Version, size: int) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from modelrepo.core.contents import content_digest
-from modelrepo.core.layout import MANIFEST, STATE, Layout
+from modelrepo.core.layout import MANIFEST, STATE
 from modelrepo.core.modes import FILE, is_fs_group
 from modelrepo.core.outline import Outline
 from modelrepo.core.records import chain_damage
@@ -15,7 +15,7 @@ from modelrepo.core.refs import Version
 from modelrepo.errors import IntegrityError, from_os
 from modelrepo.fs import locks, look
 from modelrepo.fs.look import Found, mode_of, walk
-from modelrepo.repository import golden, opening
+from modelrepo.repository import derived, golden, opening
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import Problem
 from modelrepo.repository.snapshot import Snapshot
@@ -56,6 +56,7 @@ def contents(snapshot: Snapshot, version: Version, digests: Digests | None) -> l
         *_files(directory, found, there, digests),
         *_open_modes(snapshot, version, (top, *there.values())),
         *golden.problems(snapshot, version, found, quick=digests is None),
+        *derived.problems(snapshot, version, quick=digests is None),
     ]
 
 
@@ -168,7 +169,7 @@ def _standing(snapshot: Snapshot) -> Iterator[Problem]:
             yield Problem(kind="version-lost", path=str(version), detail=detail)
     yield from foreign(snapshot)
     yield from _own_files(snapshot)
-    yield from _leftovers(snapshot.layout)
+    yield from _leftovers(snapshot)
     yield from _storage(snapshot)
 
 
@@ -241,7 +242,7 @@ def _own_files(snapshot: Snapshot) -> Iterator[Problem]:
         if look.kind_at(path) is None:
             detail = "it is gone; the next writing command makes it again"
             yield Problem(kind="directory-missing", path=str(path.relative_to(layout.root)), detail=detail)
-    for path, kind in opening.replaced(layout, layout.ballast, layout.golden):
+    for path, kind in opening.replaced(layout, layout.ballast, layout.golden, layout.derived):
         detail = f"it is a {kind}, not a directory of modelrepo's own"
         yield Problem(kind="directory-replaced", path=str(path.relative_to(layout.root)), detail=detail)
     if (kind := look.kind_at(layout.lock) or "file") != "file":
@@ -260,7 +261,8 @@ def state_modes(snapshot: Snapshot) -> Iterator[tuple[Problem, Path, int]]:
     directories = layout.own_directories(modes)
     if modes.shared:
         directories = ((layout.root, modes.directory), *directories)
-    besides = (layout.ballast, layout.golden, *(layout.view(name) for name, view in snapshot.views.items() if view.own))
+    views = (layout.view(name) for name, view in snapshot.views.items() if view.own)
+    besides = (layout.ballast, layout.golden, layout.derived, *views)
     directories = (*directories, *((path, modes.directory) for path in besides))
     files = ((layout.config, modes.state), (layout.journal, modes.state), (layout.lock, modes.lock))
     kept = ((path, FILE) for path in (layout.index, layout.checked, *golden.files(layout)))
@@ -273,8 +275,12 @@ def state_modes(snapshot: Snapshot) -> Iterator[tuple[Problem, Path, int]]:
                 yield problem, path, right
 
 
-def _leftovers(layout: Layout) -> Iterator[Problem]:
-    """What crashed commands left in staging and trash: not held by anybody."""
+def _leftovers(snapshot: Snapshot) -> Iterator[Problem]:
+    """What crashed commands left in staging and trash, and of what was made of versions that are gone."""
+    layout = snapshot.layout
+    for place in derived.left(snapshot):
+        detail = "made of a version that is gone; cleanup deletes it"
+        yield Problem(kind="leftover", path=str(place.relative_to(layout.root)), detail=detail, note=True)
     for directory in (layout.staging, layout.trash):
         for name in look.names_in(directory):  # readers may not look; `verify` of the owner does
             yield Problem(

@@ -131,10 +131,24 @@ class Inspector:
             RequestError: What shall be run does not fit the model.
             NotFoundError: The model has no such signature.
         """
-        request = {"do": "load", "path": str(path), "tags": list(tags), **trial.request(self._hand)}
+        request = {"do": "load", "path": str(path), "tags": list(tags), **trial.request(self.hand)}
         from modelrepo.savedmodel.report import Loaded
 
-        return self._valid(Loaded, self._ask(request, trial.doing, self._seconds - self._spent))
+        return self.ask(request, trial.doing, Loaded)
+
+    def ask(self, request: dict[str, Any], doing: str, answer: type[D]) -> D:
+        """Ask for something that may take as long as a load.
+
+        Args:
+            request: What, as the child understands it.
+            doing: The same for messages.
+            answer: What is answered.
+
+        Raises:
+            ModelError: It failed, died, hung or ran out of memory, or answered something else.
+            ModelRepoError: What the child says of the request.
+        """
+        return self._valid(answer, self._ask(request, doing, self._seconds - self._spent))
 
     def _valid(self, kind: type[D], answer: dict[str, Any]) -> D:
         from pydantic import ValidationError
@@ -150,7 +164,7 @@ class Inspector:
         Raises:
             RequestError: It holds something else.
         """
-        return int(self._ask({"do": "requests", "path": self._hand(golden)}, "reading", _READ_SECONDS)["requests"])
+        return int(self._ask({"do": "requests", "path": self.hand(golden)}, "reading", _READ_SECONDS)["requests"])
 
     def export(self, path: Path, wishes: Wishes, name: str) -> KerasExport:
         """Make a SavedModel of a Keras file, and keep it until this ends.
@@ -182,10 +196,10 @@ class Inspector:
 
     def step(self, name: str, doing: str, **more: object) -> dict[str, Any]:
         """Take a step of a comparison (`comparing.STEPS`); what goes with it, bytes as files."""
-        request = {"do": "compare", "step": name, **handed(more, self._hand)}
+        request = {"do": "compare", "step": name, **handed(more, self.hand)}
         return self._ask(request, doing, self._seconds)
 
-    def _hand(self, data: bytes) -> str:
+    def hand(self, data: bytes) -> str:
         """Give the child a file."""
         self._handed += 1
         path = self._scratch / f"requests-{self._handed}"

@@ -27,6 +27,12 @@ _FAMILIES: dict[str, type[ModelRepoError]] = {
     "smoke-failed": ModelError,
     "model-run": ModelError,
     "outputs-too-large": ModelError,
+    "converter-missing": ModelError,
+    "convert-unsupported": ModelError,
+    "convert-failed": ModelError,
+    "convert-run": ModelError,
+    "convert-uncompared": ModelError,
+    "convert-mismatch": ModelError,
 }
 #: What to do about it.
 _HINTS = {
@@ -36,6 +42,12 @@ _HINTS = {
     "keras-unbuilt": "call it once before saving, or give it an Input; --serving FILE.py:FUNCTION says what it takes",
     "keras-run": "--serving FILE.py:FUNCTION says what to serve",
     "keras-unreadable": "save it again with model.save(); a SavedModel is pushed as a directory",
+    "converter-missing": "docs/convert.md says what to install; nothing was stored",
+    "convert-unsupported": "--batch-size N fixes what is open of a recurrent model; --signature S names another",
+    "convert-failed": "what changes its variables cannot be converted; --signature S names another signature",
+    "convert-run": "--batch-size N fixes what is open; --input FILE names requests that it takes",
+    "convert-uncompared": "--input FILE names requests that the version answers",
+    "convert-mismatch": "nothing was stored; where less will do, --tolerance NUMBER allows more",
     "keras-mismatch": "what was exported is another model than Keras's: nothing was stored",
 }
 

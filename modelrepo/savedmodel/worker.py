@@ -5,7 +5,8 @@ It talks with its parent in JSON lines: its limits, then requests on standard in
 scans the model without loading it, with TensorFlow's own protocol buffers, which can be imported without it.
 `{"do": "load", "path": …, "tags": […]}` loads it with the Session loader, as TensorFlow Serving does, and then runs
 what else the request names (`requests.Trial`). `{"do": "requests", "path": …}` looks at a file of golden requests.
-`{"do": "export", "path": …}` makes a SavedModel of a Keras file (`keras_export`).
+`{"do": "export", "path": …}` makes a SavedModel of a Keras file (`keras_export`), `{"do": "convert", "path": …}` a
+model for phones or browsers of a version (`converting`).
 `{"do": "compare", "step": …}` is a step of a comparison (`comparing`), whose first is a load that keeps the model.
 An answer is `{"ok": …}` or `{"error": …, "kind": …}`; where the system could not read, `{"errno": …, "file": …}`.
 """
@@ -21,13 +22,11 @@ import os
 import sys
 import time
 import types
-from collections import Counter
 from typing import Any, TextIO
 
-from modelrepo.savedmodel import arrays, cage, contracts, parsing, rules, scanning, variables
+from modelrepo.savedmodel import arrays, cage, describing, parsing, rules, scanning
 from modelrepo.savedmodel.parsing import FailedError as _RefusedError
 
-_INIT_OP = "__saved_model_init_op"
 _MESSAGE_LIMIT = 4000
 
 
@@ -141,7 +140,7 @@ def _read(request: dict[str, Any]) -> dict[str, Any]:
     if not model.meta_graphs:
         raise _RefusedError("model-empty", "its saved_model file holds no meta graph")
     return {
-        "meta_graphs": [_meta_graph(graph, protos) for graph in model.meta_graphs],
+        "meta_graphs": [describing.meta_graph(graph, protos.types) for graph in model.meta_graphs],
         "fingerprint": _fingerprint(path, protos),
         **_scanned(path, model, protos),
     }
@@ -159,20 +158,6 @@ def _scanned(path: str, model: Any, protos: _Protos) -> dict[str, Any]:
     except Exception as error:
         raise _RefusedError("model-unscannable", f"the scan failed: {type(error).__name__}: {error}") from error
     return {"findings": findings, "scanned_by": known.tensorflow}
-
-
-def _meta_graph(graph: Any, protos: _Protos) -> dict[str, Any]:
-    ops = Counter(node.op for node in graph.graph_def.node)
-    for function in graph.graph_def.library.function:
-        ops.update(node.op for node in function.node_def)
-    signatures = {name: each for name, each in sorted(graph.signature_def.items()) if name != _INIT_OP}
-    return {
-        "tags": list(graph.meta_info_def.tags),
-        "signatures": {name: contracts.said(each, protos.types) for name, each in signatures.items()},
-        **variables.used(graph, signatures, scanning.init_names(graph)),
-        "ops": dict(sorted(ops.items())),
-        "tensorflow_version": graph.meta_info_def.tensorflow_version or None,
-    }
 
 
 def _fingerprint(path: str, protos: _Protos) -> dict[str, str] | None:
@@ -246,6 +231,19 @@ def _export(request: dict[str, Any]) -> dict[str, Any]:
     return {**made, "tensorflow_version": tensorflow.__version__}
 
 
+def _convert(request: dict[str, Any]) -> dict[str, Any]:
+    """Convert a signature of a version."""
+    from modelrepo.savedmodel import converting  # which tells first what of a file of requests is wrong
+
+    def kit() -> Any:
+        tensorflow = _tensorflow()
+        names = ("tensorflow.python.framework.convert_to_constants", "tensorflow.python.grappler.tf_optimizer")
+        inside = map(importlib.import_module, names)
+        return tensorflow, *inside, importlib.import_module("google.protobuf.json_format").MessageToDict
+
+    return converting.convert(kit, request)
+
+
 _ACTIONS = {
     "warm": _warm,
     "read": _read,
@@ -253,6 +251,7 @@ _ACTIONS = {
     "requests": _requests,
     "export": _export,
     "compare": _compare,
+    "convert": _convert,
 }
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ COMMANDS = [
     "verify",
     "cleanup",
     "remove",
+    "convert",
     "promote",
     "rollback",
     "annotate",

@@ -23,12 +23,16 @@ READING = {
     "core.modes core.moment core.outline core.records core.refs core.signatures core.units",
     "core.values core.versions",
     "fs.ballast fs.durable fs.journal fs.known fs.locks fs.look fs.native fs.processes",
-    "repository.border repository.facade.asking repository.facade.releasing repository.facade.rooted",
+    "repository.border repository.facade.asking repository.facade.converting repository.facade.releasing",
+    "repository.facade.rooted",
     "repository.facade.storing repository.leasing repository.opening repository.progress repository.resolving",
     "repository.snapshot",
     "repository.results.releasing",
 }
-PATH = READING | {"cli.asking cli.differences cli.several repository.results.asking repository.results.problems"}
+PATH = READING | {
+    "core.derived",
+    "cli.asking cli.differences cli.several repository.results.asking repository.results.problems",
+}
 MOVING = READING | {
     "cli.releasing",
     "fs.deletion fs.machine",

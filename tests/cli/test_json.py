@@ -113,6 +113,7 @@ CHANNELS = lambda value: isinstance(value, dict) and all(map(or_null(is_version)
 STATE = {"channels": each(is_a(str)), "pinned": is_a(bool)}
 
 VERIFIED = fields(ok=is_a(bool), versions=each(is_version), read=each(is_version), findings=each(PROBLEM))
+LOADING = {"predict", "compare", "convert"}
 DOCUMENTS: dict[tuple[str, ...], Callable[[Any], bool]] = {
     ("init",): fields(repo=is_a(str), created=is_a(bool), adopted=each(is_version), warnings=each(is_a(str))),
     ("init", "--adopt"): fields(repo=is_a(str), created=is_a(bool), adopted=each(is_version), warnings=each(is_a(str))),
@@ -163,6 +164,7 @@ DOCUMENTS: dict[tuple[str, ...], Callable[[Any], bool]] = {
         load=is_a(str),
         path=is_a(str),
         removed_at=or_null(is_time),
+        derived=each(is_a(dict)),
         **STATE,
     ),
     ("inspect", "v1"): fields(
@@ -226,6 +228,33 @@ DOCUMENTS: dict[tuple[str, ...], Callable[[Any], bool]] = {
         runs=lambda value: value == 1,
         measured=fields(from_=MEASURED, to=MEASURED),
         html=or_null(is_a(str)),
+        warnings=each(is_a(str)),
+    ),
+    ("convert", "v1", "--to", "tflite", "--output", "y.tflite", "--keep"): fields(
+        version=is_version,
+        version_digest=is_digest,
+        signature=is_a(str),
+        loader=lambda value: value in {"session", "objects"},
+        to=is_a(str),
+        quantize=is_a(str),
+        calibration=or_null(is_digest),
+        batch_size=or_null(is_a(int)),
+        tools=is_a(dict),
+        compared=fields(
+            source=lambda value: value in {"given", "golden", "generated"},
+            requests=is_a(int),
+            seed=or_null(is_a(int)),
+            tolerance=is_a(float),
+            differences=lambda value: all(map(is_a(float), value.values())),
+        ),
+        files=each(fields(path=is_a(str), size=is_a(int), digest=is_digest)),
+        digest=is_digest,
+        size=is_a(int),
+        created_at=is_time,
+        created_by=ACTOR,
+        path=or_null(is_a(str)),
+        kept=or_null(is_a(str)),
+        created=is_a(bool),
         warnings=each(is_a(str)),
     ),
     ("promote", "v3"): MOVE,
@@ -298,12 +327,7 @@ DOCUMENTS: dict[tuple[str, ...], Callable[[Any], bool]] = {
 @pytest.mark.parametrize(
     ("words", "test"),
     [
-        pytest.param(
-            words,
-            test,
-            marks=[pytest.mark.tensorflow] if {"predict", "compare"} & set(words) else [],
-            id=" ".join(words),
-        )
+        pytest.param(words, test, marks=[pytest.mark.tensorflow] if words[0] in LOADING else [], id=" ".join(words))
         for words, test in DOCUMENTS.items()
     ],
 )
@@ -376,6 +400,18 @@ FAILURES: dict[tuple[str, ...], tuple[int, str]] = {
     ("predict", "v1", "--input", "nothing.json"): (2, "requests-missing"),
     ("predict", "v1", "--input", "exports/four/saved_model.pb"): (2, "requests-malformed"),
     ("predict", "v9", "--input", "-"): (3, "version-missing"),
+    ("convert", "v1"): (2, "usage"),
+    ("convert", "v1", "--to", "onnx", "--output", "y"): (2, "usage"),
+    ("convert", "v1", "--to", "tflite"): (2, "usage"),
+    ("convert", "v1", "--to", "tflite", "--keep", "--quantize", "int8"): (2, "options-exclude"),
+    ("convert", "v1", "--to", "tfjs", "--keep", "--quantize", "dynamic"): (2, "options-exclude"),
+    ("convert", "v1", "--to", "tflite", "--keep", "--tolerance", "-1"): (2, "number-malformed"),
+    ("convert", "v1", "--to", "tflite", "--keep", "--input", "nothing.json"): (2, "requests-missing"),
+    ("convert", "v1", "--to", "tflite", "--keep", "--input", "exports/four/saved_model.pb"): (2, "requests-malformed"),
+    ("convert", "v9", "--to", "tflite", "--keep"): (3, "version-missing"),
+    ("convert", "v1", "--to", "tflite", "--keep", "--signature", "nothing"): (3, "signature-missing"),
+    ("convert", "v1", "--to", "tflite", "--output", "no/where"): (3, "directory-missing"),
+    ("convert", "v1", "--to", "tflite", "--output", "exports"): (4, "not-empty"),
     ("diff", "v1", "v9"): (3, "version-missing"),
     ("compare", "v1"): (2, "usage"),
     ("compare", "v1", "v9"): (3, "version-missing"),

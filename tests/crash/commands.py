@@ -12,6 +12,8 @@ from pathlib import Path
 
 from modelrepo import Repository
 
+from .kept import keep
+
 SAMPLES = Path(__file__).parents[2] / "sample_models"
 SAMPLE = 6
 AGELESS = ("--keep-last", "0", "--keep-rollback", "1", "--min-age", "0s", "--grace", "0s")
@@ -51,6 +53,12 @@ def carried(root: Path) -> None:
     Repository(root).push(source, load=False, golden=root.parent / "golden.json", number=9)
 
 
+def kept(root: Path) -> None:
+    """Versions with something that was made of them."""
+    for version in ("v1", "v2"):
+        keep(root, version)
+
+
 def blue(root: Path) -> None:
     """One more channel."""
     Repository(root).promote("v3", channel="blue")
@@ -79,6 +87,8 @@ CASES = {
     "push and promote": Case(("push", "exports/four", "--no-load", "--promote"), frozenset({"v2", "v4"})),
     "golden push": Case(("push", "exports/four", "--no-load", "--golden", "golden.json"), frozenset({"v2"}), requests),
     "golden cleanup": Case(("cleanup", *AGELESS), frozenset({"v2"}), carried, sample=3),
+    "cleanup of what is kept": Case(("cleanup", *AGELESS), frozenset({"v2"}), kept),
+    "remove of what is kept": Case(("remove", "v1"), frozenset({"v2"}), kept),
     "promote": Case(("promote", "v3"), frozenset({"v2", "v3"})),
     "first promote": Case(("promote", "v3", "--channel", "canary"), frozenset({"v2"}), sample=100),
     "rollback": Case(("rollback",), frozenset({"v2", "v1"})),

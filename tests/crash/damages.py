@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .scene import COMMANDS, READING, STATE, USUAL, WRITING, golden_name
+from .scene import COMMANDS, READING, STATE, USUAL, WRITING, derived_name, golden_name
 
 Codes = frozenset[int]
 #: What `ends` calls groups of commands.
@@ -198,6 +198,8 @@ FILES: Mapping[str, Mapping[str, str]] = {
         ),
         UNREADABLE: "8 compare, 5 verify repair",
     },
+    f"{derived_name()}/record.json": {_OTHER: "5 verify repair"},
+    f"{derived_name()}/model.tflite": {_OTHER: "5 verify repair"},
     "v3/manifest.json": {
         _OTHER: "5 diff compare status verify repair",
         UNREADABLE: "8 diff compare promote cleanup, 5 status verify repair",
@@ -243,6 +245,11 @@ DIRECTORIES: Mapping[str, Mapping[str, str]] = {
         "a link to the same elsewhere": "5 status verify repair golden-push",  # who reads it finds the digest right
         UNREADABLE: "8 compare export golden-push, 5 verify repair",
     },
+    ".modelrepo/derived": {
+        _OTHER: "5 status verify repair", "missing": "", "empty": "", UNREADABLE: "8 cleanup, 7 remove",
+    },
+    ".modelrepo/derived/v4": {_OTHER: "5 verify repair", "missing": "", "empty": "", UNREADABLE: ""},
+    derived_name(): {_OTHER: "5 verify repair", "missing": ""},
     "serving": {
         _OTHER: "3 serving, 5 status verify writing",
         "missing": "3 serving, 5 status verify",

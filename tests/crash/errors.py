@@ -220,7 +220,7 @@ def _truth(name: str, place: Path, code: int, body: dict[str, Any], before: dict
         assert (root / ".modelrepo" / "config.toml").exists() == (code == 7), f"it said {code}"
         kept = {key: before.get("links", {}).get(key) for key in ("v1", "v2", "latest")}
         assert kept == {key: after.get("links", {}).get(key) for key in kept}, f"it said {code}"
-    elif name in {"cleanup", "golden cleanup", "remove"}:
+    elif COMMANDS[name].words[0] in {"cleanup", "remove"}:
         gone = before["rows"].keys() - after["rows"].keys()
         assert gone == set(body.get("removed", ())), f"it said {code}"
     elif name == "repair":

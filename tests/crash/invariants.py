@@ -45,6 +45,9 @@ def check_tree(root: Path) -> None:
                 name = golden["digest"].removeprefix("sha256:")
                 kept = (root / ".modelrepo" / "golden" / f"{name}.{golden['format']}").read_bytes()
                 assert hashlib.sha256(kept).hexdigest() == name
+    for record in (root / ".modelrepo" / "derived").glob("v*/*/record.json"):
+        names = {"record.json", *(entry["path"] for entry in json.loads(record.read_bytes())["files"])}
+        assert set(os.listdir(record.parent)) == names, f"{record.parent} is not whole"
     for name, target in targets(root).items():
         assert is_complete(Path(target)), f"{name} leads to what is not whole"
     for view in (root / "serving").iterdir():
@@ -75,5 +78,8 @@ def go_on(place: Path, *, damaged: bool = False) -> None:
     assert pushed.version.number == highest + 1, "a number was used again, or left out"
     repository.cleanup(min_age=timedelta(days=1))
     assert os.listdir(root / ".modelrepo" / "staging") == os.listdir(root / ".modelrepo" / "trash") == []
+    derived = root / ".modelrepo" / "derived"
+    left = {path.name for path in derived.glob("*")} - {path.name for path in root.glob("v*")}
+    assert not left, f"left of versions that are gone: {left}"
     result = repository.verify()
     assert result.findings == (), result.findings

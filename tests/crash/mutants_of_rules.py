@@ -21,6 +21,12 @@ RULES = (
         ),
     ),
     Mutant(
+        "no cleanup looks for what was made of versions that are gone",
+        "kill: remove of what is kept",
+        "left of versions that are gone",
+        (Change("repository/cleaning.py", "        derived.take_left(writer, run.trouble)\n", ""),),
+    ),
+    Mutant(
         "a rollback counts as one more move",
         "kill: rollback, and back again",
         "rollbacks lead to",

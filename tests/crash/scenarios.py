@@ -278,6 +278,7 @@ SCENARIOS: dict[str, Callable[[Path], None]] = {
     "kill: promote": partial(_killed, "promote", _MOVES),
     "kill: push": partial(_killed, "push", ("renameat2", "pwrite64")),
     "kill: rollback, and back again": _killed_rollbacks,
+    "kill: remove of what is kept": partial(_killed, "remove of what is kept", ("renameat2",)),
     "error: each sync of a promote": partial(_failed_syncs, "promote"),
     "error: a full disk": _full_disk,
     "error: a full disk, no ballast": _full_disk_without_ballast,

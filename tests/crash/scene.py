@@ -12,10 +12,11 @@ from pathlib import Path
 from modelrepo import Repository
 
 from .commands import AGELESS, SAMPLES, lasting
+from .kept import keep
 
 STATE = Path(".modelrepo")
-#: A command for each that takes a root, but `predict`, which loads TensorFlow. `compare` reads and scans both models,
-#: and the golden requests; then it ends at labels that are none, before it would load anything.
+#: A command for each that takes a root, but `predict` and `convert`, which load TensorFlow. `compare` reads and scans
+#: both models, and the golden requests; then it ends at labels that are none, before it would load anything.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "list": ("list",),
     "list removed": ("list", "--removed"),
@@ -78,6 +79,7 @@ def _template() -> Path:
     repository.pin("v5", reason="for ever")
     repository.annotate("v3", labels={"team": "search"})
     repository.remove(["v1"])
+    keep(repository.root, "v4")
     outside = place / "outside"
     shutil.copytree(place / "exports" / "one", outside / "v7")
     shutil.copytree(place / "ranker" / STATE, outside / "state")
@@ -90,6 +92,12 @@ def _template() -> Path:
 def golden_name() -> str:
     """The file of golden requests that v4 carries, below the root."""
     return str(STATE / "golden" / os.listdir(_template() / "ranker" / STATE / "golden")[0])
+
+
+def derived_name() -> str:
+    """What was made of v4 and is kept, below the root."""
+    above = STATE / "derived" / "v4"
+    return str(above / os.listdir(_template() / "ranker" / above)[0])
 
 
 def set_up(place: Path) -> Path:

@@ -35,6 +35,11 @@ _VARYING = (
     (re.compile(r"manifest sha256:[0-9a-f]{64}"), "manifest DIGEST"),
     (re.compile(r"journal-[0-9a-f]{12}"), "journal-DIGEST"),
     (re.compile(r"^(modelrepo: warning: )?\d+ process(es)? could not be looked at.*\n", re.MULTILINE), ""),
+    (re.compile(r"\boff by (at most )?[\d.e-]+"), "off by SOME"),
+    (re.compile(r"differs by [\d.e-]+"), "differs by SOME"),
+    (re.compile(r"^  got: [\d.e-]+$", re.MULTILINE), "  got: SOME"),
+    (re.compile(r"^  by tensorflow .*$", re.MULTILINE), "  by TOOLS"),
+    (re.compile(r"\btflite-[0-9a-f]{12}"), "tflite-NAME"),
     (re.compile(r" +"), " "),
 )
 

@@ -1,4 +1,4 @@
-"""What the runbook and the pages about hosts and comparisons show is what happens, word for word."""
+"""What the runbook and the pages about hosts, comparisons and conversions show is what happens, word for word."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 
 from .console import TOP, Step, run, sections, steps
 
-PAGES = ("runbook.md", "hosts.md", "compare.md")
+PAGES = ("runbook.md", "hosts.md", "compare.md", "convert.md")
 #: Those whose commands load models.
-_LOADING = {"compare.md"}
+_LOADING = {"compare.md", "convert.md"}
 _OWN_MOUNTS = ("unshare", "--mount")
 
 

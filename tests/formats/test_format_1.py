@@ -87,6 +87,22 @@ def test_an_older_program_that_does_not_know_the_index_leaves_it_behind_and_it_i
     assert old.verify().ok
 
 
+def test_an_older_program_that_does_not_know_what_is_kept_beside_versions_leaves_it_and_the_next_cleanup_goes_on(
+    old: Repository,
+) -> None:
+    """It looks at none of it, and deletes a version without it: what it leaves is as if a crash had left it."""
+    place = old.root / ".modelrepo" / "derived"
+    assert old.show("v4").derived == ()
+    made = place / "v2" / "tflite-0123456789ab"
+    made.mkdir(parents=True)
+    (made / "record.json").write_text("{}")
+    (place / "v9").mkdir()
+    assert [each.problem is not None for each in old.show("v2").derived] == [True]
+    assert [(found.path, found.note) for found in old.status().problems] == [(".modelrepo/derived/v9", True)]
+    old.cleanup()
+    assert os.listdir(place) == ["v2"]
+
+
 def test_an_index_of_what_a_program_writes_anew_is_none(old: Repository) -> None:
     """An older program that repairs a journal begins it anew: the index is of another one."""
     old.pin("v2")

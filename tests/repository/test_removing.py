@@ -159,7 +159,7 @@ def test_bytes_that_another_deletes_are_no_trouble_and_those_that_somebody_lease
 
     monkeypatch.setattr(deleting, "empty_trash", meanwhile)
     if how == "leases it":
-        with pytest.raises(UnconfirmedError, match="left in the trash"):
+        with pytest.raises(UnconfirmedError, match="are left; the next cleanup"):
             filled.remove(["v2"])
     else:
         assert filled.remove(["v2"]).freed == size

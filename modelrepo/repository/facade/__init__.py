@@ -1,18 +1,19 @@
 """`Repository`: a method per command, the same words and results as the command line. It never prints or exits.
 
-Its methods stand by what they do: `storing`, `releasing`, `asking`.
+Its methods stand by what they do: `storing`, `converting`, `releasing`, `asking`.
 """
 
 from __future__ import annotations
 
 from modelrepo.repository.facade.asking import Asking
+from modelrepo.repository.facade.converting import Converting
 from modelrepo.repository.facade.releasing import Releasing
 from modelrepo.repository.facade.storing import Storing
 
 __all__ = ["Repository"]
 
 
-class Repository(Storing, Releasing, Asking):
+class Repository(Storing, Converting, Releasing, Asking):
     """The versions of one model, in one directory.
 
     Making one opens nothing; every method looks at the disk anew. Methods raise the families of `modelrepo.errors`.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         VersionSummary,
     )
     from modelrepo.repository.results.comparing import CompareResult
-    from modelrepo.repository.results.details import VersionDetails
+    from modelrepo.repository.results.details import Conversion, Derived, VersionDetails
     from modelrepo.repository.results.models import Compared, DiffResult, Inspection, Prediction
     from modelrepo.repository.results.problems import Problem
     from modelrepo.repository.results.releasing import AnnotateResult, ChannelRemoval, MoveResult, PinResult
@@ -40,6 +40,8 @@ __all__ = [
     "CleanupResult",
     "CompareResult",
     "Compared",
+    "Conversion",
+    "Derived",
     "DiffResult",
     "ExportResult",
     "HistoryAt",
