@@ -75,6 +75,18 @@ def each(kind: Kind) -> Kind:
     return read_all
 
 
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object's keys and values, as `json.loads` hands them to its `object_pairs_hook`.
+
+    Raises:
+        ValueError: A key stands twice: readers could differ about what it says.
+    """
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a key stands twice")
+    return fields
+
+
 def read(kinds: Mapping[str, Kind], fields: object, required: Collection[str] = (), prefix: str = "") -> dict[str, Any]:
     """Read fields of some kinds.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
+from modelrepo.core import kinds
 from modelrepo.core.contents import FileEntry, content_digest, is_safe_path
 from modelrepo.core.documents import Document, Timestamp, VersionField, first_problem
 from modelrepo.core.findings import Finding
@@ -186,7 +187,7 @@ def parse_manifest(data: bytes, where: str, version: Version | None = None) -> M
         IntegrityError: It is not a manifest, contradicts itself, is another's, or of a newer format.
     """
     try:
-        fields = json.loads(data, object_pairs_hook=_no_duplicates)
+        fields = json.loads(data, object_pairs_hook=kinds.once)
     except (ValueError, RecursionError) as error:
         raise IntegrityError(
             f"{where} is not JSON: {str(error)[:200]}", kind="manifest-damaged", hint="run `modelrepo verify`"
@@ -208,10 +209,3 @@ def parse_manifest(data: bytes, where: str, version: Version | None = None) -> M
             hint="run `modelrepo verify`",
         )
     return manifest
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise ValueError("a key stands twice")
-    return fields

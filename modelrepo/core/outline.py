@@ -98,7 +98,7 @@ def read(data: bytes) -> Outline | None:
         data: The bytes, vouched for.
     """
     try:
-        fields = json.loads(data.decode())
+        fields = json.loads(data.decode(), object_pairs_hook=kinds.once)
         message, signatures = fields.get("message"), fields.get("signatures")
         return Outline(
             version=read_version(fields["version"]),

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from modelrepo.core.contents import content_digest
 from modelrepo.core.layout import MANIFEST, STATE
 from modelrepo.core.modes import FILE, is_fs_group
 from modelrepo.core.outline import Outline
@@ -34,30 +33,35 @@ def contents(snapshot: Snapshot, version: Version, digests: Digests | None) -> l
         version: Which one.
         digests: Makes digests; None to read no bytes.
     """
+    path = f"{version}/{MANIFEST}"
     try:
-        found = snapshot.outline(version)
-        consistent = content_digest(found.files) == found.digest
+        outline = snapshot.outline(version)
+        stored = snapshot.state.stored.get(version)
+        if stored is not None and stored.digest != outline.digest:
+            return [Problem(kind="manifest-damaged", path=path, detail="not the digest in the journal")]
+        parts = list(_parts(snapshot, version, outline, digests))
+        snapshot.manifest(version)  # all of it, beside the reading of the files
     except OSError as error:
-        return [Problem(kind="unreadable", path=f"{version}/{MANIFEST}", detail=from_os(error, "read it").message)]
+        return [Problem(kind="unreadable", path=path, detail=from_os(error, "read it").message)]
     except IntegrityError as error:
-        return [Problem(kind=error.kind, path=f"{version}/{MANIFEST}", detail=_sentence(error))]
-    stored = snapshot.state.stored.get(version)
-    if stored is not None and stored.digest != found.digest:
-        return [Problem(kind="manifest-damaged", path=f"{version}/{MANIFEST}", detail="not the digest in the journal")]
-    if not consistent:
-        return [Problem(kind="manifest-damaged", path=f"{version}/{MANIFEST}", detail="not the digest of its files")]
+        return [Problem(kind=error.kind, path=path, detail=_sentence(error))]
+    return parts
+
+
+def _parts(
+    snapshot: Snapshot, version: Version, outline: Outline, digests: Digests | None
+) -> Iterator[Problem | Pending]:
     directory = snapshot.layout.version(version)
     try:
         there = {entry.path: entry for entry in walk(directory)}
     except OSError as error:
-        return [Problem(kind="unreadable", path=str(version), detail=from_os(error, "read it").message)]
+        yield Problem(kind="unreadable", path=str(version), detail=from_os(error, "read it").message)
+        return
+    yield from _files(directory, outline, there, digests)
     top = Found("", 0, mode_of(directory) or 0, "directory")
-    return [
-        *_files(directory, found, there, digests),
-        *_open_modes(snapshot, version, (top, *there.values())),
-        *golden.problems(snapshot, version, found, quick=digests is None),
-        *derived.problems(snapshot, version, quick=digests is None),
-    ]
+    yield from _open_modes(snapshot, version, (top, *there.values()))
+    yield from golden.problems(snapshot, version, outline, quick=digests is None)
+    yield from derived.problems(snapshot, version, quick=digests is None)
 
 
 def _open_modes(snapshot: Snapshot, version: Version, found: Sequence[Found]) -> Iterator[Problem]:

@@ -194,7 +194,8 @@ def _changed(change: Callable[[Body], object]) -> Callable[[bytes], bytes]:
     return make
 
 
-#: What a manifest may say, whoever wrote it, and what then ends otherwise.
+#: What a manifest may say, whoever wrote it, and what then ends otherwise. `status` believes bytes that the journal
+#: vouches for.
 _SAYABLE: Mapping[str, tuple[str, str]] = {
     "no files": ("5 verify repair", ""),
     "a format that is a truth": ("", ""),
@@ -215,7 +216,7 @@ def damages() -> list[Damage]:
     ]
     makes = {what: _changed(change) for what, change in FIELDS.items()} | dict(TEXTS)
     for what, make in makes.items():
-        live, gone = _SAYABLE.get(what, ("5 diff compare status verify repair", "5 show-removed"))
+        live, gone = _SAYABLE.get(what, ("5 diff compare verify repair, 0|5 status", "5 show-removed"))
         found.append(Damage(f"manifest of v3: {what}", what, "v3/manifest.json", _signed(make), ends(live)))
         found.append(Damage(f"manifest of the removed v1: {what}", what, kept, _removed(make), ends(gone)))
     return found
