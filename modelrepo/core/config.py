@@ -13,8 +13,6 @@ from modelrepo.core.units import parse_duration
 from modelrepo.core.values import Value
 from modelrepo.errors import IntegrityError, RequestError
 
-_MANY = 2**63 - 1
-
 
 def _duration(value: object) -> timedelta:
     if type(value) is not str:
@@ -142,9 +140,7 @@ def parse_config(data: bytes, where: str) -> Config:
     except (ValueError, RecursionError) as error:  # tomllib's own error, no UTF-8, absurd numbers, absurd nesting
         raise IntegrityError(f"{where} is not TOML: {str(error)[:200]}", kind="config-damaged", hint=hint) from error
     number = fields.get("format")
-    if type(number) is not int:
-        fields["format"] = None  # neither True nor 1.0 is 1
-    elif number > FORMAT:
+    if type(number) is int and number > FORMAT:
         raise newer_format(where, number)
     try:
         return _read(fields)
@@ -157,8 +153,8 @@ _SECTIONS: dict[str, tuple[type[Value], dict[str, kinds.Kind]]] = {
     "retention": (
         Retention,
         {
-            "keep_last": kinds.whole(0, _MANY),
-            "keep_rollback": kinds.whole(1, _MANY),
+            "keep_last": kinds.whole(0),
+            "keep_rollback": kinds.whole(1),
             "min_age": _duration,
             "grace": _duration,
         },
@@ -170,9 +166,9 @@ _SECTIONS: dict[str, tuple[type[Value], dict[str, kinds.Kind]]] = {
 
 
 def _read(fields: dict[str, object]) -> Config:
-    found: dict[str, Any] = kinds.read(
-        {"format": kinds.whole(FORMAT, FORMAT)}, {"format": fields.pop("format")}, ("format",)
-    )
+    if type(number := fields.pop("format", None)) is not int or number != FORMAT:  # neither True nor 1.0 is 1
+        raise ValueError(f"format: it is not {FORMAT}")
+    found: dict[str, Any] = {"format": FORMAT}
     for name, given in fields.items():
         if name not in _SECTIONS:
             raise ValueError(f"{name}: unknown key")

@@ -6,6 +6,7 @@ For what every command reads, the settings and the journal's records: pydantic, 
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -29,17 +30,20 @@ def truth(value: object) -> bool:
 
 def number(value: object) -> float:
     """A finite number."""
-    if type(value) not in {int, float} or not math.isfinite(value):  # type: ignore[arg-type]
-        raise ValueError("it is no finite number")
-    return float(value)  # type: ignore[arg-type]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError):  # a whole number may have more digits than a float has room for
+            if math.isfinite(value):
+                return float(value)
+    raise ValueError("it is no finite number")
 
 
-def whole(low: int, high: int) -> Kind:
+def whole(low: int, high: int | None = None) -> Kind:
     """A whole number within bounds, which belong to it."""
+    bounds = f"from {low} on" if high is None else f"from {low} to {high}"
 
     def kind(value: object) -> int:
-        if type(value) is not int or not low <= value <= high:
-            raise ValueError(f"it is no whole number from {low} to {high}")
+        if type(value) is not int or value < low or (high is not None and value > high):
+            raise ValueError(f"it is no whole number {bounds}")
         return value
 
     return kind
@@ -106,7 +110,7 @@ def read(kinds: Mapping[str, Kind], fields: object, required: Collection[str] = 
     ValueError: size: it is no whole number from 0 to 9
     """
     if type(fields) is not dict:
-        raise ValueError("it has no keys")
+        raise ValueError(f"{prefix.rstrip('.')}: it has no keys" if prefix else "it has no keys")
     values = {}
     name = ""
     try:  # once, not for each field: a journal has a million

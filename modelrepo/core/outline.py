@@ -13,7 +13,9 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from modelrepo.core import kinds
-from modelrepo.core.contents import FileEntry
+from modelrepo.core.contents import FileEntry, is_safe_path
+from modelrepo.core.formats import FORMAT
+from modelrepo.core.layout import MANIFEST
 from modelrepo.core.refs import MAX_NUMBER, Version
 from modelrepo.core.signatures import Signature, Tensor
 from modelrepo.core.values import Value, read_time, read_version
@@ -55,7 +57,7 @@ class Outline(Value):
     @property
     def files(self) -> tuple[FileEntry, ...]:
         """All its files."""
-        return self._read(lambda: tuple(map(_file, self.rest["files"])))
+        return self._read(lambda: _files(self.rest["files"]))
 
     @property
     def signatures(self) -> Mapping[str, Signature] | None:
@@ -100,6 +102,8 @@ def read(data: bytes) -> Outline | None:
     try:
         fields = json.loads(data.decode(), object_pairs_hook=kinds.once)
         message, signatures = fields.get("message"), fields.get("signatures")
+        if fields.get("format", FORMAT) != FORMAT or not isinstance(signatures, dict | None):
+            return None
         return Outline(
             version=read_version(fields["version"]),
             digest=kinds.text(fields["digest"]),
@@ -130,9 +134,20 @@ def require(data: bytes, where: str) -> Outline:
     return found
 
 
-def _file(entry: dict[str, Any]) -> FileEntry:
-    path, size, digest = entry["path"], entry["size"], entry["digest"]
-    return FileEntry(path=kinds.text(path), size=_SIZE(size), digest=kinds.text(digest))
+def _files(entries: object) -> tuple[FileEntry, ...]:
+    """The files, as a manifest may name them: inside the version, each once."""
+    if type(entries) is not list:
+        raise ValueError("its files are no list")
+    found = tuple(FileEntry(**kinds.read(_FILE, entry, _FILE)) for entry in entries)
+    if len({entry.path for entry in found}) != len(found):
+        raise ValueError("a path stands twice in files")
+    return found
+
+
+def _path(value: object) -> str:
+    if type(value) is not str or not is_safe_path(value) or value == MANIFEST:
+        raise ValueError("it is no path inside a version")
+    return value
 
 
 def _digest(value: object) -> str:
@@ -159,6 +174,7 @@ def _shape(value: object) -> list[int | None] | None:
     return value
 
 
+_FILE: dict[str, kinds.Kind] = {"path": _path, "size": _SIZE, "digest": kinds.text}
 _GOLDEN: dict[str, kinds.Kind] = {
     "digest": _digest,
     "format": kinds.one_of("json", "npz"),

@@ -58,7 +58,11 @@ class Value:
 
     def __init__(self, *given: Any, **fields: Any) -> None:  # noqa: ANN401 - the fields of the class
         if given:
-            fields = {**dict(zip(self._defaults, given, strict=False)), **fields}
+            named = dict(zip(self._defaults, given, strict=False))
+            if len(named) != len(given) or not named.keys().isdisjoint(fields):
+                message = f"{type(self).__name__}: {len(given)} values by position, and {sorted(fields)}"
+                raise TypeError(message)
+            fields |= named
         values = {**self._defaults, **fields}
         if len(values) != len(self._defaults) or not self._required <= fields.keys():
             unknown, missing = fields.keys() - self._defaults.keys(), self._required - fields.keys()

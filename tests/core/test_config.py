@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from datetime import timedelta
 
@@ -111,6 +112,27 @@ def test_a_configuration_that_is_damaged_or_says_something_else_is_an_integrity_
 def test_an_unknown_key_is_named_with_its_section(text: str, key: str) -> None:
     with pytest.raises(IntegrityError, match=f": {key}: unknown key$"):
         parse_config(f"format = 1\n{text}".encode(), WHERE)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('format = "1"', "format: it is not 1"),
+        ("format = 0", "format: it is not 1"),
+        ("format = 1\nretention = 5", "retention: it has no keys"),
+        ("format = 1\n[[gates]]", "gates: it has no keys"),
+        ("format = 1\n[retention]\nkeep_rollback = 0", "retention.keep_rollback: it is no whole number from 1 on"),
+        ("format = 1\n[storage]\nnetwork_fs = 1", "storage.network_fs: it is neither true nor false"),
+        ('format = 1\n[retention]\nmin_age = "24"', "retention.min_age: '24' is not a duration"),
+    ],
+)
+def test_what_is_wrong_is_named(text: str, problem: str) -> None:
+    with pytest.raises(IntegrityError, match=f": {re.escape(problem)}$"):
+        parse_config(text.encode(), WHERE)
+
+
+def test_who_keeps_all_versions_may_say_so_in_any_number() -> None:
+    assert parse_config(b"format = 1\n[retention]\nkeep_last = 99999999999999999999", WHERE).retention.keep_last > 2**63
 
 
 @pytest.mark.parametrize("rest", [b"", b"\n[storage]\ndedup = 'reflink'"])

@@ -18,8 +18,10 @@ WRONG: list[tuple[kinds.Kind, Any]] = [
     (kinds.number, float("nan")),
     (kinds.number, float("inf")),
     (kinds.number, "1"),
+    (kinds.number, 10**400),
     (kinds.whole(1, 3), 0),
     (kinds.whole(1, 3), 4),
+    (kinds.whole(1), 0),
     (kinds.whole(1, 3), True),
     (kinds.whole(1, 3), 2.0),
     (kinds.one_of("a", "b"), "c"),
@@ -42,6 +44,7 @@ def test_what_is_of_the_kind_is_taken_as_it_is() -> None:
     assert kinds.truth(False) is False
     assert kinds.number(3) == 3.0
     assert [kinds.whole(1, 3)(number) for number in (1, 3)] == [1, 3]
+    assert kinds.whole(0)(10**30) == 10**30
     assert kinds.one_of("a", "b")("b") == "b"
     assert kinds.texts(["a", ""]) == ("a", "")
     assert kinds.each(kinds.text)({"a": "b"}) == {"a": "b"}

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelrepo.core import records
 from modelrepo.core.moment import Moment
 from modelrepo.core.records import (
     NOTHING,
@@ -313,6 +314,8 @@ def plain_fields() -> dict[str, Any]:
         {"time": "2026-01-01T00:00:00"},
         {"time": "0001-01-01T00:00:00+23:00"},
         {"actor": None},
+        {"uptime": 10**400},
+        {"metrics": {"a": 10**400}},
         {"unknown": 1},
     ],
 )
@@ -332,3 +335,8 @@ def test_a_line_that_is_not_whole_is_a_value_error(raw: bytes) -> None:
 
 def test_a_record_knows_the_moment_of_its_writing() -> None:
     assert decode(LINES[0]).moment == NOW
+
+
+def test_every_field_that_is_written_can_be_read() -> None:
+    record = Record(seq=1, time=NOW.time, boot="", uptime=0, actor=ACTOR, phase="start", prev=NOTHING)
+    assert records._KINDS.keys() == record.as_json().keys()

@@ -52,6 +52,11 @@ def test_a_value_knows_its_fields_and_takes_no_other() -> None:
         with pytest.raises(TypeError, match=r"Sample: unknown .*, missing"):
             made(**fields)
     assert Sample(origin=None).when == ()
+    assert Sample(Version(1), ()) == Sample(origin=Version(1))
+    with pytest.raises(TypeError, match="by position"):
+        made(None, (), None, 4)
+    with pytest.raises(TypeError, match="by position"):
+        made(None, origin=None)
 
 
 def test_a_value_cannot_be_changed_and_equals_its_like() -> None:

@@ -105,6 +105,7 @@ FIELDS: Mapping[str, Callable[[Body], object]] = {
     ),
     "a message of ten megabytes": _set(message="x" * 10_000_000),
     "a label with a line break": _set(labels={"a\nb": "c"}),
+    "a metric beyond all": _set(metrics={"a": 10**400}),
     "a metric that is none": _set(metrics={"a": float("nan")}),
     "a metric without an end": _set(metrics={"a": float("inf")}),
     "an empty signature's name": _set(signatures={"": {}}),
