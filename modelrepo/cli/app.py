@@ -48,7 +48,8 @@ class _Group(_Light, TyperGroup):
 
 
 def _process(parameter: Any, coerce: Callable[[object, object], object], context: object, value: Any) -> object:  # noqa: ANN401
-    kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)  # a release may name it otherwise
+    told = getattr(parameter, "type_descriptor", None)  # a release of Typer may name it otherwise
+    kind = None if told is None or told.is_ranged else told.annotation
     if value is None and not parameter.required:
         value = () if parameter.multiple or parameter.nargs != 1 else None
     elif isinstance(value, list | tuple) and value and kind == list[str]:

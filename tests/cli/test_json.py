@@ -418,6 +418,7 @@ FAILURES: dict[tuple[str, ...], tuple[int, str]] = {
     ("compare", "v1", "./exports"): (2, "not-a-savedmodel"),
     ("compare", "v1", "v2", "--runs", "many"): (2, "usage"),
     ("compare", "v1", "v2", "--seed", "-1"): (2, "number-malformed"),
+    ("convert", "v1", "--to", "tflite", "--keep", "--batch-size", "0"): (2, "usage"),
     ("compare", "v1", "v2", "--require-agreement", "1.5"): (2, "number-malformed"),
     ("compare", "v1", "v2", "--require-agreement", "nan"): (2, "number-malformed"),
     ("compare", "v1", "v2", "--input", "nothing.json"): (2, "requests-missing"),
