@@ -45,6 +45,8 @@ class Source:
         facts: What the manifest says of it.
         answers: Requests, and what Keras answers.
         warnings: What somebody should know.
+        inspector: The process that shall load it, which has imported TensorFlow meanwhile. It is another one than that
+            which exported it: the file may bring code, and who has run that is no judge of what came out.
     """
 
     directory: Path
@@ -52,6 +54,7 @@ class Source:
     facts: Keras
     answers: bytes
     warnings: tuple[str, ...]
+    inspector: Inspector | None = None
 
 
 def is_file(path: Path) -> bool:
@@ -139,7 +142,9 @@ def exported(path: Path, wishes: Wishes, *, keep: bool, memory: int | None, seco
             got=format_size(data_size),
             hint="save it again: it is damaged, or was only half copied",
         )
-    with Inspector(memory=memory or default_memory(data_size), seconds=seconds) as inspector:
+    allowed = memory or default_memory(data_size)
+    with Inspector(memory=allowed, seconds=seconds) as inspector, Inspector(memory=allowed, seconds=seconds) as judge:
+        judge.warm()
         made = inspector.export(path.resolve(), wanted, _name(digest))
         if _digested(path) != (data_size, digest):
             raise SourceError(f"{path} changed while it was read", kind="source-changed", hint="push it again")
@@ -155,7 +160,7 @@ def exported(path: Path, wishes: Wishes, *, keep: bool, memory: int | None, seco
             unsafe_deserialization=wishes.unsafe,
             kept=keep,
         )
-        yield Source(made.directory, path.resolve(), facts, made.answers, _warnings(made.made_up))
+        yield Source(made.directory, path.resolve(), facts, made.answers, _warnings(made.made_up), judge)
 
 
 @contextlib.contextmanager

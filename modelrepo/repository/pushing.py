@@ -121,7 +121,7 @@ def push(
     staging.require_room(layout.root, listing, snapshot)
     with (
         staging.staging(layout, snapshot.config.modes) as (directory, name),
-        Inspector(memory=memory, seconds=options.load_seconds) as inspector,
+        _inspector(options, memory) as inspector,
     ):
         copied = (place, export.manifest) if export is not None else None
         kept, notes = golden.carried(inspector, options.golden, snapshot, copied, load=options.load)
@@ -152,6 +152,12 @@ def push(
     if options.promotion is None:
         return result
     return _promoted(layout, result, options.promotion, timeout)
+
+
+def _inspector(options: Options, memory: int) -> contextlib.AbstractContextManager[Inspector]:
+    if options.keras is not None and options.keras.inspector is not None:
+        return contextlib.nullcontext(options.keras.inspector)
+    return Inspector(memory=memory, seconds=options.load_seconds)
 
 
 def _commit(layout: Layout, staged: _Staged, place: Path, options: Options, timeout: float | None) -> PushResult:

@@ -70,7 +70,8 @@ def parse_requests(data: bytes) -> tuple[Request, ...]:
         return _golden_arrays(arrays, answered=False).requests if several else (Request(arrays),)
     document = parse_json(data)
     entries = document.get("requests") if isinstance(document, dict) else None
-    if isinstance(entries, list) and all(isinstance(each, dict) and "inputs" in each for each in entries):
+    # An input may be called `requests`; of bytes its values are objects, too.
+    if isinstance(entries, list) and all(isinstance(each, dict) and each.keys() != {"b64"} for each in entries):
         return _golden_document(document, answered=False).requests
     return (parse_inputs(data),)
 

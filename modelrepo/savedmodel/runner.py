@@ -101,8 +101,9 @@ class Inspector:
 
     def warm(self) -> None:
         """Let the child import TensorFlow while the caller does something else."""
-        self._warming = True
-        self._send({"do": "warm"})
+        if not self._warming:
+            self._warming = True
+            self._send({"do": "warm"})
 
     def read(self, path: Path) -> Report:
         """Read a SavedModel without loading it.

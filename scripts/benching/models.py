@@ -51,6 +51,19 @@ open(sys.argv[1] + "/saved_model.pb", "wb").write(model.SerializeToString())
 """
 
 
+#: A classifier of 1 MB, as Keras saves it, optimizer included.
+CLASSIFIER = """
+import sys, keras
+keras.utils.set_random_seed(1)
+layers = [keras.Input((784,), name="image"), keras.layers.Dense(100, "relu"), keras.layers.Dense(10, "softmax")]
+model = keras.Sequential(layers)
+model.compile("adam", "sparse_categorical_crossentropy")
+model.fit(keras.random.normal((32, 784)), keras.random.randint((32,), 0, 10), verbose=0)
+model.save(sys.argv[1])
+"""
+_EXPORTED = "import sys, keras; keras.saving.load_model(sys.argv[1]).export(sys.argv[2], verbose=False)"
+
+
 def readings(runs: int) -> Iterator[Row]:
     """`inspect` of a small model, beside TensorFlow's own tool."""
     tool, model = Path(sys.executable).with_name("saved_model_cli"), SAMPLES / "classifier_v1"
@@ -87,6 +100,22 @@ def loads(place: Path, runs: int) -> Iterator[Row]:
         },
     )
     yield beside(found[names[0]], max(found[names[1]], found[names[2]], key=lambda row: row.median))
+
+
+def keras_pushes(place: Path, runs: int) -> Iterator[Row]:
+    """A push of a Keras file, load and comparison of the answers included, beside Python that loads and exports it."""
+    file = place / "classifier.keras"
+    call([sys.executable, "-c", CLASSIFIER, file])
+    names = ["push of a .keras file of 1 MB", "a bare Python that loads and exports it"]
+    found = rows(
+        names,
+        runs,
+        {
+            names[0]: lambda number: call(modelrepo(place / f"keras{number}", "push", str(file), "--init")),
+            names[1]: lambda number: call([sys.executable, "-c", _EXPORTED, file, place / f"exported{number}"]),
+        },
+    )
+    yield beside(*found.values())
 
 
 def big_graphs(place: Path) -> Iterator[Row]:

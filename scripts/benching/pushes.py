@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from benching.clock import SAMPLES, Row, beside, call, modelrepo, rows
+from benching.clock import SAMPLES, Row, beside, call, modelrepo, rows, seconds
 
 _MIB = 1024 * 1024
 _COPY = "cp -r; sync -f"
@@ -47,6 +47,7 @@ def pushes(place: Path, runs: int, mebibytes: int) -> Iterator[Row]:
         (many / "variables" / f"{number:04}.bin").write_bytes(os.urandom(4096))
     for source, name in ((large, f"push of {mebibytes} MiB"), (many, "push of 5,000 files of 4 KiB")):
         yield from _taken(place, source, name, runs)
+    yield from _loaded(place, large, runs, mebibytes)
     yield from _again(place, large, runs, mebibytes)
     yield Row("peak memory of the pushing process", [_peak(large, place / "peak")], unit="MiB")
 
@@ -65,6 +66,31 @@ def _taken(place: Path, source: Path, name: str, runs: int) -> Iterator[Row]:
         shutil.rmtree(root)
         call(["sync"])
     yield beside(ours, theirs)
+
+
+def _loaded(place: Path, source: Path, runs: int, mebibytes: int) -> Iterator[Row]:
+    """A push with the load, beside the larger of a copy and a bare Python that loads the model."""
+    root = place / "root"
+    bare = (
+        "import tensorflow as tf; v1 = tf.compat.v1\n"
+        f"with tf.Graph().as_default(), v1.Session() as s: v1.saved_model.loader.load(s, ['serve'], {str(source)!r})"
+    )
+    names = [
+        f"push of {mebibytes} MiB, with the load",
+        f"push of {mebibytes} MiB, --no-load",
+        "a bare Python that loads it",
+    ]
+    found = {name: Row(name) for name in names}
+    words = [
+        modelrepo(root, "push", str(source), "--init"),
+        modelrepo(root, "push", str(source), "--init", "--no-load"),
+    ]
+    for _ in range(runs):
+        for name, command in zip(names, [*words, [sys.executable, "-c", bare]], strict=True):
+            found[name].times.append(seconds(lambda command=command: call(command)))  # type: ignore[misc]
+            shutil.rmtree(root, ignore_errors=True)
+            call(["sync"])
+    yield beside(found[names[0]], max(found[names[1]], found[names[2]], key=lambda row: row.median))
 
 
 def _again(place: Path, source: Path, runs: int, mebibytes: int) -> Iterator[Row]:

@@ -33,7 +33,7 @@ ALLOWED = {
 #: Packages that one layer or one file alone may import.
 ONLY = {
     "tensorflow": {WORKER},
-    "google": {PARSING},
+    "google": {PARSING, WORKER},
     "typer": {"cli"},
     "rich": {"cli"},
     "click": set[str](),

@@ -120,10 +120,10 @@ def test_what_the_export_answers_otherwise_is_not_stored(
 ) -> None:
     class Wrong(from_keras.Source):
         def __init__(self, *arguments: Any) -> None:
-            directory, place, facts, answers, warnings = arguments
+            directory, place, facts, answers, *more = arguments
             document = json.loads(answers)
             document["requests"][0]["outputs"]["output_0"][0][0] += 0.5
-            super().__init__(directory, place, facts, json.dumps(document).encode(), warnings)
+            super().__init__(directory, place, facts, json.dumps(document).encode(), *more)
 
     monkeypatch.setattr(from_keras, "Source", Wrong)
     with pytest.raises(ModelError, match=r"the export does not answer as Keras does: request 1 .* differs by 0\.5"):
