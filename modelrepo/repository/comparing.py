@@ -64,7 +64,8 @@ def compare(layout: Layout, before: str, after: str, wishes: Wishes, limits: Lim
         judge = stack.enter_context(Inspector(memory=max(memory, LOAD_MEMORY), seconds=limits.seconds))
         reports = [_read(judge, side, limits) for side in sides]
         source, asked = questions(sides, reports, wishes)
-        count = judge.step("look", "reading the requests", **asked.fields(), labels=wishes.labels)["requests"]
+        what = "reading the requests" if wishes.labels is None else "reading the requests and labels"
+        count = judge.step("look", what, **asked.fields(), labels=wishes.labels)["requests"]
         sitters = _load(stack, sides, reports, asked, limits, memory)
         times, peaks = _rounds(sides, sitters, wishes.runs)
         figures = _judged(judge, sitters, wishes)

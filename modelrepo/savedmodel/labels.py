@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from modelrepo.savedmodel.arrays import TEXT, Refusal
+from modelrepo.savedmodel.arrays import TEXT, Refusal, texts
 from modelrepo.savedmodel.requests import parse_archive, parse_json
 
 _ARRAY = b"\x93NUMPY"
@@ -68,7 +68,7 @@ def _array(value: Any) -> Any:
     if not isinstance(value, list) or not flat:
         raise unfit("the labels are no list", _EXPECTED, json.dumps(value))
     if all(isinstance(each, str) for each in flat):
-        return np.array([each.encode() for each in flat], object)
+        return _texts(flat)
     wrong = [each for each in flat if isinstance(each, bool) or not isinstance(each, int) or abs(each) >= 2**63]
     if wrong:
         raise unfit("the labels hold something else", _EXPECTED, json.dumps(wrong[0]))
@@ -80,8 +80,14 @@ def _plain(array: Any) -> Any:
     if flat.dtype.kind in "iu":
         return flat.astype(np.int64)
     if flat.dtype.kind in "SU":
-        texts = [text.encode() if isinstance(text, str) else text for text in flat.tolist()]
-        return np.array(texts, object)
+        return _texts(flat)
     if flat.dtype.kind == "O":
         return flat
     raise unfit("the labels have another type", "integers or texts", array.dtype)
+
+
+def _texts(flat: Any) -> Any:
+    try:
+        return texts(flat)
+    except ValueError as error:
+        raise unfit("the labels hold a text that UTF-8 cannot hold", _EXPECTED, str(error)) from None

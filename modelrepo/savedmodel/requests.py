@@ -208,13 +208,17 @@ def parse_archive(data: bytes) -> dict[str, Any]:
         if unpacked > _MOST_UNPACKED:
             _refuse_size(unpacked)
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            return {str(name): archive[name] for name in archive.files}
+            arrays = {str(name): archive[name] for name in archive.files}
     except (Refusal, MemoryError):
         raise
     except ImportError:
         raise malformed("an .npz archive cannot be read without numpy, which comes with TensorFlow", "JSON") from None
     except Exception as error:  # noqa: BLE001 - zipfile's, zlib's and numpy's errors have no common base
         raise malformed(f"the .npz archive cannot be read: {str(error)[:TEXT]}", "arrays of plain values") from None
+    for name, array in arrays.items():
+        if isinstance(array, bytes):  # numpy hands out other files of an archive as they are
+            raise malformed("the archive holds something else", "arrays", name)
+    return arrays
 
 
 def _refuse_size(unpacked: int) -> NoReturn:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from modelrepo.errors import ModelError, SourceError
+from modelrepo.errors import ModelError, ModelRepoError, SourceError
 from modelrepo.fs import deletion, durable
 from modelrepo.savedmodel import child
 from modelrepo.savedmodel.keras_export import Wishes
@@ -252,6 +252,9 @@ class Inspector:
                 kind=kind,
                 hint="export the model again: the file is damaged or was only half copied",
             )
+        if kind == "unexpected":
+            hint = "this is a defect of modelrepo; please report it"
+            raise ModelRepoError(f"{doing} failed: {_printable(str(answer.get('error')))}", kind=kind, hint=hint)
         refused = refusal(answer, _printable)
         if refused is not None:
             raise refused

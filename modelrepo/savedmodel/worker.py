@@ -28,7 +28,8 @@ from modelrepo.savedmodel import arrays, cage, describing, parsing, rules, scann
 from modelrepo.savedmodel.parsing import FailedError as _RefusedError
 
 _MESSAGE_LIMIT = 4000
-
+#: What is asked without a model, with the step of a comparison: what goes wrong there is no model's fault.
+_WITHOUT_MODEL = (("requests", None), ("compare", "look"), ("compare", "judge"))
 
 #: What this process has given up.
 _HELD: list[str] = []
@@ -67,11 +68,15 @@ def main() -> None:
 
 
 def _failed(error: Exception, request: dict[str, Any]) -> dict[str, Any]:
-    """What is said of an error that nobody foresaw: the system's, where it could not read, else the model's."""
-    if parsing.is_of_system(error) and request["do"] == "read":
-        return {"errno": error.errno, "file": str(error.filename or request["path"])}
+    """What is said of an error that nobody foresaw.
+
+    The system's, where it could not read; modelrepo's own, where no model has a part in it; else the model's.
+    """
+    modelless = (request.get("do"), request.get("step")) in _WITHOUT_MODEL
+    if parsing.is_of_system(error) and (modelless or request["do"] == "read"):
+        return {"errno": error.errno, "file": str(error.filename or request.get("path", ""))}
     memory = type(error).__name__ == "ResourceExhaustedError"
-    kind = "model-memory" if memory else "model-unloadable"
+    kind = "model-memory" if memory else "unexpected" if modelless else "model-unloadable"
     return {"error": f"{type(error).__name__}: {error}"[:_MESSAGE_LIMIT], "kind": kind}
 
 

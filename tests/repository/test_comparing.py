@@ -16,10 +16,19 @@ from typing import Any
 import pytest
 
 from modelrepo import Repository, Version
-from modelrepo.errors import IntegrityError, ModelError, NotFoundError, RefusedError, RequestError, SourceError
+from modelrepo.errors import (
+    IntegrityError,
+    ModelError,
+    ModelRepoError,
+    NotFoundError,
+    RefusedError,
+    RequestError,
+    SourceError,
+)
 from modelrepo.repository import comparing, questioning
 from modelrepo.repository.results import CompareResult
 from modelrepo.repository.results import comparing as results
+from modelrepo.savedmodel.runner import LOAD_MEMORY, Inspector
 
 Look = Callable[[Path], dict[str, tuple[Any, ...]]]
 
@@ -126,6 +135,7 @@ def images(rows: int) -> bytes:
         ({"requests": "nothing.json"}, "requests-missing"),
         ({"labels": "nothing.json"}, "labels-missing"),
         ({"labels": b"nothing"}, "labels-malformed"),
+        ({"labels": rb'["\ud800"]'}, "labels-malformed"),
         ({"load_timeout": timedelta(0)}, "duration-malformed"),
     ],
 )
@@ -135,6 +145,15 @@ def test_what_is_wrong_with_a_request_is_said_before_anything_is_loaded(
     with pytest.raises(RequestError) as caught:
         classifiers.compare("v1", "v2", **options)
     assert caught.value.kind == kind
+
+
+def test_a_failure_without_a_model_is_no_models_and_says_what_was_read() -> None:
+    with Inspector(memory=LOAD_MEMORY) as judge, pytest.raises(ModelRepoError) as caught:
+        judge.step("look", "reading the requests and labels")
+    assert not isinstance(caught.value, ModelError)
+    assert caught.value.kind == "unexpected"
+    assert caught.value.message.startswith("reading the requests and labels failed: KeyError")
+    assert "export the model" not in (caught.value.hint or "")
 
 
 def test_models_that_are_not_there_or_take_other_inputs_are_said(classifiers: Repository, tmp_path: Path) -> None:

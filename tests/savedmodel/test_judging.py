@@ -213,6 +213,16 @@ def array(values: Any) -> bytes:
     return data.getvalue()
 
 
+def zipped(name: str, content: bytes) -> bytes:
+    import io
+    import zipfile
+
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as file:
+        file.writestr(name, content)
+    return data.getvalue()
+
+
 @pytest.mark.parametrize(
     "labels",
     [
@@ -253,6 +263,10 @@ def test_texts_and_whole_numbers_of_one_a_row_are_classes_too(judge: Judge) -> N
         (b"\x93NUMPY rubbish", "cannot be read"),
         (b"PK\x03\x04 rubbish", "cannot be read"),
         (array([0.5, 0.5, 0.5]), "another type"),
+        (["\ud800"], "UTF-8"),
+        ({"y": ["cat", "\udfff"]}, "UTF-8"),
+        (array(["\ud800"]), "UTF-8"),
+        (zipped("notes.txt", b"hello"), "holds something else"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(judge: Judge, labels: Any, words: str) -> None:
