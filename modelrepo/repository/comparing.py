@@ -1,8 +1,8 @@
 """`compare`: how two models answer the same requests, and what they need for it. Nothing is stored.
 
 Both are leased where they are versions, read and scanned → requests and labels looked at → each loaded in a child
-process of its own, where it answers every request twice → timed in rounds, the two in turn → the answers compared in a
-third process, which loads no model.
+process of its own, where it answers every request twice → the answers compared in a third process, which loads no
+model → timed in rounds, the two in turn: that takes longest, so whatever does not fit is said before.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def compare(layout: Layout, before: str, after: str, wishes: Wishes, limits: Lim
         what = "reading the requests" if wishes.labels is None else "reading the requests and labels"
         count = judge.step("look", what, **asked.fields(), labels=wishes.labels)["requests"]
         sitters = _load(stack, sides, reports, asked, limits, memory)
-        times, peaks = _rounds(sides, sitters, wishes.runs)
         figures = _judged(judge, sitters, wishes)
+        times, peaks = _rounds(sides, sitters, wishes.runs)
     first, second = (
         _measured(sitter, seconds, peak) for sitter, seconds, peak in zip(sitters, times, peaks, strict=True)
     )

@@ -83,8 +83,12 @@ def fixed():
     return {"serving_default": ({"x": x}, {"y": x * 2})}
 
 
+def other():
+    return {"other": fixed()["serving_default"]}
+
+
 for name, make in {
-    "zero": kinds(0.0), "half": kinds(0.5), "chance": chance, "picky": picky, "fixed": fixed,
+    "other": other, "zero": kinds(0.0), "half": kinds(0.5), "chance": chance, "picky": picky, "fixed": fixed,
 }.items():
     save(name, make)
 """
@@ -269,6 +273,21 @@ def test_a_file_and_labels_give_accuracies_and_the_largest_difference_is_what_pr
     with pytest.raises(RequestError) as caught:
         classifiers.compare("v1", "v2", requests=data, labels=b"[1]", runs=1)
     assert (caught.value.kind, caught.value.got) == ("labels-malformed", "1 labels")
+
+
+@pytest.mark.tensorflow
+def test_labels_and_signatures_that_do_not_fit_are_said_before_anything_is_timed(
+    classifiers: Repository, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def timed(*_: object) -> None:
+        pytest.fail("a model was timed")
+
+    monkeypatch.setattr(comparing, "_rounds", timed)
+    with pytest.raises(RequestError) as labels:
+        classifiers.compare("v1", "v2", requests=images(6), labels=b"[1]")
+    assert labels.value.kind == "labels-malformed"
+    with pytest.raises(RequestError, match="calls `other` of one model and `serving_default` of the other"):
+        classifiers.compare(str(made / "other"), str(made / "fixed"), requests=b'{"x": [[1, 2, 3], [4, 5, 6]]}')
 
 
 @pytest.mark.tensorflow
