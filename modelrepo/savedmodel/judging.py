@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from modelrepo.savedmodel import answering, labels
+from modelrepo.savedmodel import answering, labels, parsing
 from modelrepo.savedmodel.packing import unpack
 
 #: How many rows whose class has changed are named.
@@ -150,6 +150,7 @@ def judge(request: dict[str, Any]) -> dict[str, Any]:
 
     Raises:
         Refusal: The labels do not fit.
+        FailedError: Answers are missing or damaged.
     """
     found: dict[tuple[str, str], _Output] = {}
     missing: dict[tuple[str, str], str] = {}
@@ -186,8 +187,16 @@ def read_labels(path: str) -> dict[str | None, Any]:
 
 
 def _answer(directory: str, number: int) -> dict[str, tuple[str, Any]]:
-    with open(answering.answers(directory, number), "rb") as file:
-        return unpack(file.read())
+    """What a model's process left there; it may be anything."""
+    try:
+        with open(answering.answers(directory, number), "rb") as file:
+            return unpack(file.read())
+    except MemoryError:
+        raise
+    except Exception as error:
+        if parsing.is_of_system(error) and not isinstance(error, FileNotFoundError):
+            raise
+        raise parsing.FailedError("model-rubbish", f"the answer to request {number + 1} cannot be read") from error
 
 
 def _accuracies(found: dict[tuple[str, str], _Output], right: dict[str | None, Any]) -> dict[tuple[str, str], Any]:

@@ -164,7 +164,10 @@ class Inspector:
         Raises:
             RequestError: It holds something else.
         """
-        return int(self._ask({"do": "requests", "path": self.hand(golden)}, "reading", _READ_SECONDS)["requests"])
+        answer = self._ask({"do": "requests", "path": self.hand(golden)}, "reading", _READ_SECONDS)
+        from modelrepo.savedmodel.report import Looked
+
+        return self._valid(Looked, answer).requests
 
     def export(self, path: Path, wishes: Wishes, name: str) -> KerasExport:
         """Make a SavedModel of a Keras file, and keep it until this ends.
@@ -194,10 +197,10 @@ class Inspector:
         except (KeyError, ValueError) as error:
             raise self._rubbish() from error
 
-    def step(self, name: str, doing: str, **more: object) -> dict[str, Any]:
-        """Take a step of a comparison (`comparing.STEPS`); what goes with it, bytes as files."""
+    def step(self, name: str, doing: str, answer: type[D], **more: object) -> D:
+        """Take a step of a comparison (`comparing.STEPS`); what goes with it, bytes as files. Otherwise as `ask`."""
         request = {"do": "compare", "step": name, **handed(more, self.hand)}
-        return self._ask(request, doing, self._seconds)
+        return self._valid(answer, self._ask(request, doing, self._seconds))
 
     def hand(self, data: bytes) -> str:
         """Give the child a file."""
@@ -214,7 +217,9 @@ class Inspector:
         """Ask something, once TensorFlow is there if it was to be warmed."""
         if self._warming:
             self._warming = False
-            self._spent = float(self._answer("starting TensorFlow", self._seconds).get("seconds", 0))
+            from modelrepo.savedmodel.report import Warmed
+
+            self._spent = self._valid(Warmed, self._answer("starting TensorFlow", self._seconds)).seconds
         self._send(request)
 
     def _send(self, request: dict[str, Any]) -> None:
@@ -261,6 +266,7 @@ class Inspector:
         hints = {
             "tensorflow-missing": "install tensorflow, or push with --no-load",
             "model-memory": "allow more with --load-memory",
+            "model-rubbish": None,
         }
         raise ModelError(
             f"{doing} failed: {_printable(str(answer.get('error')))}",

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from modelrepo import Repository, Version
 from modelrepo.errors import (
@@ -28,6 +30,7 @@ from modelrepo.errors import (
 from modelrepo.repository import comparing, questioning
 from modelrepo.repository.results import CompareResult
 from modelrepo.repository.results import comparing as results
+from modelrepo.savedmodel.report import Answering, Loaded, Looked, Round
 from modelrepo.savedmodel.runner import LOAD_MEMORY, Inspector
 
 Look = Callable[[Path], dict[str, tuple[Any, ...]]]
@@ -153,7 +156,7 @@ def test_what_is_wrong_with_a_request_is_said_before_anything_is_loaded(
 
 def test_a_failure_without_a_model_is_no_models_and_says_what_was_read() -> None:
     with Inspector(memory=LOAD_MEMORY) as judge, pytest.raises(ModelRepoError) as caught:
-        judge.step("look", "reading the requests and labels")
+        judge.step("look", "reading the requests and labels", Looked)
     assert not isinstance(caught.value, ModelError)
     assert caught.value.kind == "unexpected"
     assert caught.value.message.startswith("reading the requests and labels failed: KeyError")
@@ -200,18 +203,77 @@ class Waiting:
         self.name = name
         self.asked = asked
 
-    def step(self, _name: str, _doing: str) -> dict[str, Any]:
+    def step(self, _name: str, _doing: str, answer: type[Round]) -> Round:
         self.asked.append(self.name)
-        return {"seconds": [float(len(self.asked))], "memory": len(self.asked)}
+        return answer(seconds=(float(len(self.asked)),), memory=len(self.asked))
 
 
 def test_the_two_are_timed_in_turn_and_each_is_first_in_every_other_round() -> None:
     asked: list[str] = []
     sitters: Any = [comparing._Sitter(Waiting(name, asked), None, None) for name in "ab"]  # type: ignore[arg-type]
     side = questioning.Side(results.Model(path="/m", version=None, size=1), Path("/m"), None)
-    times, peaks = comparing._rounds([side, side], sitters, 3)
+    times, peaks = comparing._rounds([side, side], sitters, 3, 1)
     assert asked == ["a", "b", "b", "a", "a", "b"]
     assert (times, peaks) == (([1.0, 4.0, 5.0], [2.0, 3.0, 6.0]), [5, 6])
+    with pytest.raises(ModelError) as caught:
+        comparing._rounds([side, side], sitters, 1, 2)
+    assert caught.value.kind == "model-rubbish"
+    assert caught.value.message == "/m: the process that runs the model answered rubbish"
+
+
+#: Answers what it is told to, whatever it is asked.
+PARROT = "import json, sys; next(sys.stdin); [print(json.dumps({'ok': %s}), flush=True) for _ in sys.stdin]"
+
+
+@contextlib.contextmanager
+def parrot(answer: str) -> Iterator[Inspector]:
+    """An inspector whose child answers a text of Python."""
+    with Inspector(memory=LOAD_MEMORY, seconds=20) as inspector:
+        own = inspector._child
+        pipe = subprocess.PIPE
+        words = [sys.executable, "-c", PARROT % answer]
+        with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True) as process:
+            inspector._child = process
+            inspector._send({})
+            try:
+                yield inspector
+            finally:
+                inspector._child = own
+                process.kill()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "{}",
+        "{'seconds': [], 'memory': 1}",
+        "{'seconds': [float('nan')], 'memory': 1}",
+        "{'seconds': [float('inf')], 'memory': 1}",
+        "{'seconds': [-1], 'memory': 1}",
+        "{'seconds': [1e300], 'memory': 1}",
+        "{'seconds': [1, 1], 'memory': 1}",
+        "{'seconds': [1], 'memory': float('inf')}",
+        "{'seconds': [1], 'memory': 10**400}",
+        "{'seconds': [1], 'memory': -1}",
+        "{'seconds': [1], 'memory': 1, 'more': 1}",
+    ],
+)
+def test_a_round_that_says_something_else_is_rubbish(answer: str) -> None:
+    side = questioning.Side(results.Model(path="/m", version=None, size=1), Path("/m"), None)
+    with parrot(answer) as inspector:
+        sitter: Any = comparing._Sitter(inspector, None, None)  # type: ignore[arg-type]
+        with pytest.raises(ModelError) as caught:
+            comparing._rounds([side, side], [sitter, sitter], 1, 1)
+    assert caught.value.kind == "model-rubbish"
+    assert caught.value.message.startswith("/m: ")
+
+
+@pytest.mark.parametrize("memory", [-1, 2**63, float("inf")])
+def test_what_a_load_says_of_time_and_memory_can_be_measured(memory: float) -> None:
+    with pytest.raises(ValidationError):
+        Answering.model_validate({"signatures": ["s"], "left_out": [], "unsteady": [], "memory": memory})
+    with pytest.raises(ValidationError):
+        Loaded.model_validate({"tensorflow_version": "2", "seconds": float(memory) * 1e9, "cage": []})
 
 
 # With TensorFlow
@@ -288,6 +350,23 @@ def test_labels_and_signatures_that_do_not_fit_are_said_before_anything_is_timed
     assert labels.value.kind == "labels-malformed"
     with pytest.raises(RequestError, match="calls `other` of one model and `serving_default` of the other"):
         classifiers.compare(str(made / "other"), str(made / "fixed"), requests=b'{"x": [[1, 2, 3], [4, 5, 6]]}')
+
+
+@pytest.mark.tensorflow
+def test_another_count_of_signatures_than_of_requests_is_rubbish(
+    classifiers: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = comparing._load
+
+    def chatty(*given: Any) -> Any:
+        one, two = load(*given)
+        more = two.answering.model_copy(update={"signatures": (*two.answering.signatures, "more")})
+        return [one, dataclasses.replace(two, answering=more)]
+
+    monkeypatch.setattr(comparing, "_load", chatty)
+    with pytest.raises(ModelError) as caught:
+        classifiers.compare("v1", "v2", generate=1, runs=1)
+    assert (caught.value.kind, caught.value.message[:4]) == ("model-rubbish", "v2: ")
 
 
 @pytest.mark.tensorflow

@@ -13,6 +13,7 @@ import pytest
 from modelrepo.savedmodel import answering, judging
 from modelrepo.savedmodel.arrays import Refusal
 from modelrepo.savedmodel.packing import pack, unpack
+from modelrepo.savedmodel.parsing import FailedError
 
 Answers = list[dict[str, Any]]
 Judge = Callable[..., dict[str, Any]]
@@ -189,6 +190,17 @@ def test_other_shapes_and_kinds_are_named_and_their_rows_do_not_agree(judge: Jud
     assert y["unlike"]["requests"] == 1
     assert y["unlike"]["before"] == "float32[2, 2]"
     assert y["unlike"]["after"].endswith(str(list(other.shape)))
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"rubbish", b"PK\x03\x04 rubbish"])
+def test_answers_that_are_gone_or_damaged_are_the_models_rubbish(judge: Judge, tmp_path: Path, damage: Any) -> None:
+    judge([{"y": floats(1)}], [{"y": floats(1)}])
+    place = answering.answers(tmp_path / "before", 0)
+    place.unlink() if damage is None else place.write_bytes(damage)
+    sides = {side: str(tmp_path / side) for side in ("before", "after")}
+    with pytest.raises(FailedError, match="request 1") as caught:
+        judging.judge({**sides, "signatures": ["s"], "tolerance": 0, "labels": None})
+    assert caught.value.kind == "model-rubbish"
 
 
 # Labels
