@@ -17,7 +17,7 @@ from modelrepo.savedmodel.packing import unpack
 #: How many rows whose class has changed are named.
 _EXAMPLES = 10
 _NUMBERS = "iufc"
-#: The class of a row that holds a NaN: no label is that.
+#: The class of a row that holds a NaN, or an integer that no label can be: no label is this.
 _NONE = -(2**63)
 
 
@@ -269,7 +269,10 @@ def _classes(array: Any) -> Any:
     single = array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)
     if not single or array.dtype.kind not in "iuO":
         return None
-    return array.ravel() if array.dtype.kind == "O" else array.ravel().astype(np.int64)
+    flat = array.ravel()
+    if array.dtype.kind == "u":  # what no label can be must not become one
+        return np.where(flat > np.iinfo(np.int64).max, _NONE, flat.astype(np.int64))
+    return flat if array.dtype.kind == "O" else flat.astype(np.int64)
 
 
 def _joined(classes: list[Any], right: Any) -> Any:

@@ -16,6 +16,8 @@ _ARRAY = b"\x93NUMPY"
 _ZIP = b"PK\x03\x04"
 #: Names of an array that is meant for every output.
 _ANY = {"labels", "arr_0"}
+#: Of a label, with either sign: what lies below stands for no class (`judging`).
+_LARGEST = 2**63 - 1
 _EXPECTED = "whole numbers or texts: one for each row"
 
 
@@ -69,7 +71,7 @@ def _array(value: Any) -> Any:
         raise unfit("the labels are no list", _EXPECTED, json.dumps(value))
     if all(isinstance(each, str) for each in flat):
         return _texts(flat)
-    wrong = [each for each in flat if isinstance(each, bool) or not isinstance(each, int) or abs(each) >= 2**63]
+    wrong = [each for each in flat if isinstance(each, bool) or not isinstance(each, int) or abs(each) > _LARGEST]
     if wrong:
         raise unfit("the labels hold something else", _EXPECTED, json.dumps(wrong[0]))
     return np.array(flat, np.int64)
@@ -78,6 +80,9 @@ def _array(value: Any) -> Any:
 def _plain(array: Any) -> Any:
     flat = array.ravel()
     if flat.dtype.kind in "iu":
+        wrong = flat[(flat > _LARGEST) | (flat < -_LARGEST)]
+        if wrong.size:
+            raise unfit("the labels hold something else", _EXPECTED, wrong[0])
         return flat.astype(np.int64)
     if flat.dtype.kind in "SU":
         return _texts(flat)

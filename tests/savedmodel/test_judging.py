@@ -278,6 +278,8 @@ def test_texts_and_whole_numbers_of_one_a_row_are_classes_too(judge: Judge) -> N
         (["\ud800"], "UTF-8"),
         ({"y": ["cat", "\udfff"]}, "UTF-8"),
         (array(["\ud800"]), "UTF-8"),
+        (array(np.array([2**63, 0, 1], np.uint64)), "hold something else"),
+        (archive(y=np.array([-(2**63), 0, 1])), "hold something else"),
         (zipped("notes.txt", b"hello"), "holds something else"),
     ],
 )
@@ -285,6 +287,14 @@ def test_labels_that_do_not_fit_are_refused(judge: Judge, labels: Any, words: st
     with pytest.raises(Refusal, match=words) as caught:
         judge(SCORES, OTHERS, labels)
     assert caught.value.kind == "labels-malformed"
+
+
+def test_the_largest_integers_are_labels_and_larger_ones_are_no_class(judge: Judge) -> None:
+    most = 2**63 - 1
+    y = judge([{"y": np.array([most, -most])}], [{"y": np.array([most, most])}], array([most, -most]))["outputs"]["y"]
+    assert y["accuracy"] == {"before": 1.0, "after": 0.5}
+    one = [{"y": np.array([2**64 - 1, 1], np.uint64)}]
+    assert judge(one, one, [-1, 1])["outputs"]["y"]["accuracy"] == {"before": 0.5, "after": 0.5}
 
 
 def test_no_label_is_unpickled(judge: Judge, tmp_path: Path) -> None:
