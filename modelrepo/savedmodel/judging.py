@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from modelrepo.savedmodel import answering, labels, parsing
+from modelrepo.savedmodel import answering, closeness, labels, parsing
 from modelrepo.savedmodel.packing import unpack
 
 #: How many rows whose class has changed are named.
@@ -72,15 +72,8 @@ class _Output:
 
     def _numbers(self, number: int, before: Any, after: Any) -> Any:
         """Count the differences; return which values are the same within the tolerance."""
-        wide = np.complex128 if "c" in before.dtype.kind + after.dtype.kind else np.float64
-        one, two = before.astype(wide), after.astype(wide)
-        whole = before.dtype.kind in "iu" and after.dtype.kind in "iu"
-        with np.errstate(invalid="ignore", over="ignore"):
-            same = (before == after) if whole else (one == two) | (np.isnan(one) & np.isnan(two))
-            size = np.where(same, 0.0, np.abs(two - one))
-            near = same if whole else same | (size <= self._tolerance + self._tolerance * np.abs(one))
-        # An infinite value would be near to every finite one.
-        near &= same | (np.isfinite(one) & np.isfinite(two))
+        near = closeness.near(before, after, self._tolerance, self._tolerance)
+        size = closeness.apart(before, after)
         known = np.isfinite(size)
         self._apart += int(np.sum(~known))
         sizes = size[known]
