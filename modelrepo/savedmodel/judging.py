@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -175,15 +176,13 @@ def read_labels(path: str) -> dict[str | None, Any]:
     Raises:
         Refusal: It holds something else.
     """
-    with open(path, "rb") as file:
-        return labels.parse(file.read())
+    return labels.parse(Path(path).read_bytes())
 
 
 def _answer(directory: str, number: int) -> dict[str, tuple[str, Any]]:
     """What a model's process left there; it may be anything."""
     try:
-        with open(answering.answers(directory, number), "rb") as file:
-            return unpack(file.read())
+        return unpack(answering.answers(directory, number).read_bytes())
     except MemoryError:
         raise
     except Exception as error:

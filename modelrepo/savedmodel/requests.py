@@ -12,6 +12,7 @@ import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn
 
 from modelrepo.savedmodel.arrays import TEXT, Refusal, is_b64, malformed
@@ -96,12 +97,7 @@ def parse_inputs(data: bytes) -> Request:
 
 def check(request: dict[str, Any]) -> dict[str, Any]:
     """Answer the parent whether a file holds requests and answers, and how many."""
-    return {"requests": len(parse_golden(_bytes(request["path"])).requests)}
-
-
-def _bytes(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
+    return {"requests": len(parse_golden(Path(request["path"]).read_bytes()).requests)}
 
 
 @dataclass(frozen=True)
@@ -119,10 +115,10 @@ class Trial:
         """Read what the parent wants."""
         golden, answers, inputs = request.get("golden"), request.get("answers"), request.get("inputs")
         return cls(
-            parse_golden(_bytes(golden)) if golden else None,
-            parse_golden(_bytes(answers)) if answers else None,
+            parse_golden(Path(golden).read_bytes()) if golden else None,
+            parse_golden(Path(answers).read_bytes()) if answers else None,
             bool(request.get("smoke")),
-            parse_inputs(_bytes(inputs)) if inputs else None,
+            parse_inputs(Path(inputs).read_bytes()) if inputs else None,
             request.get("signature"),
         )
 
