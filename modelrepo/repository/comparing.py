@@ -102,7 +102,7 @@ def compare(layout: Layout, before: str, after: str, wishes: Wishes, limits: Lim
 
 
 def _allowed(side: Side, limits: Limits) -> frozenset[str]:
-    return limits.allow.union(() if side.snapshot is None else side.snapshot[1].allowed_ops)
+    return limits.allow.union(() if side.stored is None else side.stored.manifest.allowed_ops)
 
 
 def _read(inspector: Inspector, side: Side, limits: Limits) -> Report:
