@@ -22,7 +22,7 @@ from modelrepo.fs import deletion, durable
 from modelrepo.savedmodel import child
 from modelrepo.savedmodel.keras_export import Wishes
 from modelrepo.savedmodel.keras_made import KerasExport
-from modelrepo.savedmodel.trial import NOTHING, Trial, handed, refusal
+from modelrepo.savedmodel.trial import NOTHING, Trial, handed, printable, refusal
 
 if TYPE_CHECKING:  # they bring pydantic
     from modelrepo.core.documents import Document
@@ -245,7 +245,7 @@ class Inspector:
         kind = str(answer.get("kind"))
         if kind == "model-chunked":
             raise SourceError(
-                _printable(str(answer.get("error"))),
+                printable(str(answer.get("error"))),
                 kind=kind,
                 expected="saved_model.pb or saved_model.pbtxt",
                 got="saved_model.cpb",
@@ -253,14 +253,14 @@ class Inspector:
             )
         if kind in {"model-unparsable", "model-empty"}:
             raise SourceError(
-                f"this is not a SavedModel: {_printable(str(answer.get('error')))}",
+                f"this is not a SavedModel: {printable(str(answer.get('error')))}",
                 kind=kind,
                 hint="export the model again: the file is damaged or was only half copied",
             )
         if kind == "unexpected":
             hint = "this is a defect of modelrepo; please report it"
-            raise ModelRepoError(f"{doing} failed: {_printable(str(answer.get('error')))}", kind=kind, hint=hint)
-        refused = refusal(answer, _printable)
+            raise ModelRepoError(f"{doing} failed: {printable(str(answer.get('error')))}", kind=kind, hint=hint)
+        refused = refusal(answer, printable)
         if refused is not None:
             raise refused
         hints = {
@@ -269,7 +269,7 @@ class Inspector:
             "model-rubbish": None,
         }
         raise ModelError(
-            f"{doing} failed: {_printable(str(answer.get('error')))}",
+            f"{doing} failed: {printable(str(answer.get('error')))}",
             kind=kind,
             hint=hints.get(kind, "export the model again; `saved_model_cli show --all --dir DIR` shows what is in it"),
         )
@@ -335,7 +335,7 @@ class Inspector:
 
     def _last_lines(self) -> str:
         lines = [line for line in self._said.decode(errors="replace").splitlines() if not _NOISE.fullmatch(line)]
-        shown = "; ".join(_printable(line)[:300] for line in lines[-_SHOWN_LINES:])
+        shown = "; ".join(printable(line)[:300] for line in lines[-_SHOWN_LINES:])
         return f"; it said last: {shown}" if shown else ""
 
 
@@ -343,8 +343,3 @@ def _expect_answers() -> None:
     """Import what answers are read with, pydantic above all, while the caller copies files or waits for the child."""
     with contextlib.suppress(ImportError):  # that is said where an answer is read
         importlib.import_module("modelrepo.savedmodel.report")
-
-
-def _printable(text: str) -> str:
-    """One line that does nothing to a terminal."""
-    return "".join(character if character.isprintable() else " " for character in text).strip()
