@@ -210,6 +210,13 @@ def serving_configuration(
             raise error
         notes += tuple(other.message for other in failed if other is not error)
         error.hint = "the configuration is not complete: do not give it to a server"
+    elif not result.models and result.left_out:
+        error = NotFoundError(
+            "every channel that could be served was left out",
+            kind="nothing-to-serve",
+            got=f"left out: {', '.join(result.left_out)}",
+            hint="leave out fewer; a server that is given this configuration serves nothing any more",
+        )
     elif not result.models:
         error = NotFoundError(
             "there is no channel to serve",

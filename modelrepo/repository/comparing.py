@@ -1,8 +1,8 @@
 """`compare`: how two models answer the same requests, and what they need for it. Nothing is stored.
 
 Both are leased where they are versions, read and scanned → requests and labels looked at → each loaded in a child
-process of its own, where it answers every request twice → timed in rounds, the two in turn → the answers compared in a
-third process, which loads no model.
+process of its own, where it answers every request twice → the answers compared in a third process, which loads no
+model → timed in rounds, the two in turn: that takes longest, so whatever does not fit is said before.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from modelrepo.core.documents import Document
 from modelrepo.core.figures import quantile
 from modelrepo.core.layout import Layout
 from modelrepo.errors import ModelError, ModelRepoError, RequestError, UnconfirmedError, from_os
@@ -22,7 +21,7 @@ from modelrepo.repository.inspecting import Limits
 from modelrepo.repository.questioning import NO_FIT, Side, Wishes, model, questions
 from modelrepo.repository.results import comparing as results
 from modelrepo.savedmodel.questions import Questions
-from modelrepo.savedmodel.report import Answering, Loaded, Report
+from modelrepo.savedmodel.report import Answering, Loaded, Looked, Ready, Report, Round
 from modelrepo.savedmodel.runner import LOAD_MEMORY, Inspector, default_memory
 from modelrepo.savedmodel.trial import Trial
 
@@ -37,6 +36,13 @@ class _Sitter:
     inspector: Inspector
     loaded: Loaded
     answering: Answering
+
+
+class _Figures(Document):
+    """What the process that judges says."""
+
+    outputs: tuple[results.OutputComparison, ...]
+    missing: tuple[results.Missing, ...]
 
 
 def compare(layout: Layout, before: str, after: str, wishes: Wishes, limits: Limits) -> results.CompareResult:
@@ -64,10 +70,14 @@ def compare(layout: Layout, before: str, after: str, wishes: Wishes, limits: Lim
         judge = stack.enter_context(Inspector(memory=max(memory, LOAD_MEMORY), seconds=limits.seconds))
         reports = [_read(judge, side, limits) for side in sides]
         source, asked = questions(sides, reports, wishes)
-        count = judge.step("look", "reading the requests", **asked.fields(), labels=wishes.labels)["requests"]
+        what = "reading the requests" if wishes.labels is None else "reading the requests and labels"
+        count = judge.step("look", what, Looked, **asked.fields(), labels=wishes.labels).requests
         sitters = _load(stack, sides, reports, asked, limits, memory)
-        times, peaks = _rounds(sides, sitters, wishes.runs)
+        for side, sitter in zip(sides, sitters, strict=True):
+            with side.named():
+                _require_each(sitter.answering.signatures, count)
         figures = _judged(judge, sitters, wishes)
+        times, peaks = _rounds(sides, sitters, wishes.runs, count)
     first, second = (
         _measured(sitter, seconds, peak) for sitter, seconds, peak in zip(sitters, times, peaks, strict=True)
     )
@@ -78,9 +88,9 @@ def compare(layout: Layout, before: str, after: str, wishes: Wishes, limits: Lim
             update={"requests": count, "signatures": tuple(sorted(set(sitters[0].answering.signatures)))}
         ),
         tolerance=wishes.tolerance,
-        agreement=_agreement(*figures),
-        outputs=figures[0],
-        missing=figures[1],
+        agreement=_agreement(figures.outputs, figures.missing),
+        outputs=figures.outputs,
+        missing=figures.missing,
         runs=wishes.runs,
         measured=results.MeasuredPair(before=first, after=second),
         html=None if page is None else str(page),
@@ -92,7 +102,7 @@ def compare(layout: Layout, before: str, after: str, wishes: Wishes, limits: Lim
 
 
 def _allowed(side: Side, limits: Limits) -> frozenset[str]:
-    return limits.allow.union(() if side.snapshot is None else side.snapshot[1].allowed_ops)
+    return limits.allow.union(() if side.stored is None else side.stored.manifest.allowed_ops)
 
 
 def _read(inspector: Inspector, side: Side, limits: Limits) -> Report:
@@ -117,7 +127,7 @@ def _load(
         inspectors.append(stack.enter_context(Inspector(memory=memory, seconds=limits.seconds)))
         inspectors[-1].warm()
     for inspector in inspectors:
-        inspector.step("ready", "starting TensorFlow")  # else the second would start while the first loads
+        inspector.step("ready", "starting TensorFlow", Ready)  # else the second would start while the first loads
     sitters = []
     for side, report, inspector in zip(sides, reports, inspectors, strict=True):
         with side.named():
@@ -128,26 +138,24 @@ def _load(
                 if questions.made_up is not None and error.kind == "model-run":
                     error.hint = f"the request was generated; {NO_FIT}"
                 raise
-        if loaded.answering is None:
-            raise _rubbish(side)
+            if loaded.answering is None:
+                raise _rubbish()
         sitters.append(_Sitter(inspector, loaded, loaded.answering))
     return sitters
 
 
 def _rounds(
-    sides: Sequence[Side], sitters: Sequence[_Sitter], runs: int
+    sides: Sequence[Side], sitters: Sequence[_Sitter], runs: int, requests: int
 ) -> tuple[tuple[list[float], list[float]], list[int]]:
     """Time both in turn, each of them first in every other round: what else the machine does then meets both."""
     times, peaks = (list[float](), list[float]()), [0, 0]
     for number in range(runs):
         for index in (0, 1) if number % 2 == 0 else (1, 0):
             with sides[index].named():
-                said = sitters[index].inspector.step("round", "timing the model")
-                try:
-                    times[index].extend(map(float, said["seconds"]))
-                    peaks[index] = int(said["memory"])
-                except (KeyError, TypeError, ValueError):
-                    raise _rubbish(sides[index]) from None
+                said = sitters[index].inspector.step("round", "timing the model", Round)
+                _require_each(said.seconds, requests)
+                times[index].extend(said.seconds)
+                peaks[index] = said.memory
     return times, peaks
 
 
@@ -170,9 +178,7 @@ def _measured(sitter: _Sitter, times: list[float], peak: int) -> results.Measure
     )
 
 
-def _judged(
-    judge: Inspector, sitters: Sequence[_Sitter], wishes: Wishes
-) -> tuple[tuple[results.OutputComparison, ...], tuple[results.Missing, ...]]:
+def _judged(judge: Inspector, sitters: Sequence[_Sitter], wishes: Wishes) -> _Figures:
     first, second = sitters
     differing = set(zip(first.answering.signatures, second.answering.signatures, strict=True))
     for one, two in sorted(differing):
@@ -183,22 +189,16 @@ def _judged(
                 expected="one signature that both models have",
                 hint="--signature says which",
             )
-    said = judge.step(
+    return judge.step(
         "judge",
         "comparing the answers",
+        _Figures,
         before=str(first.inspector.scratch),
         after=str(second.inspector.scratch),
         signatures=list(first.answering.signatures),
         tolerance=wishes.tolerance,
         labels=wishes.labels,
     )
-    try:
-        return (
-            tuple(results.OutputComparison.model_validate(each) for each in said["outputs"]),
-            tuple(results.Missing.model_validate(each) for each in said["missing"]),
-        )
-    except (KeyError, TypeError, ValidationError) as error:
-        raise ModelError("the answers could not be compared", kind="model-rubbish") from error
 
 
 def _agreement(outputs: Sequence[results.OutputComparison], missing: Sequence[results.Missing]) -> float | None:
@@ -232,5 +232,11 @@ def _write(page: Path, result: results.CompareResult) -> None:
         raise failed from error
 
 
-def _rubbish(side: Side) -> ModelError:
-    return ModelError(f"{side.model.name}: the process that runs the model answered rubbish", kind="model-rubbish")
+def _require_each(said: Sequence[object], requests: int) -> None:
+    """Make sure that a model's process said something of each request."""
+    if len(said) != requests:
+        raise _rubbish()
+
+
+def _rubbish() -> ModelError:
+    return ModelError("the process that runs the model answered rubbish", kind="model-rubbish")

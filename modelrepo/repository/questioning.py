@@ -59,18 +59,31 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """What a repository says of a version.
+
+    Attributes:
+        snapshot: The repository, as it was seen.
+        manifest: The version's.
+    """
+
+    snapshot: Snapshot
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
 class Side:
     """One of the two models.
 
     Attributes:
         model: What is said of it.
         place: Where it is.
-        snapshot: The repository, and its manifest; None for a path.
+        stored: What its repository says of it; None for a path.
     """
 
     model: results.Model
     place: Path
-    snapshot: tuple[Snapshot, Manifest] | None
+    stored: Stored | None
 
     @contextlib.contextmanager
     def named(self) -> Iterator[None]:
@@ -101,7 +114,7 @@ def model(layout: Layout, argument: str, leases: contextlib.ExitStack) -> Side:
         labels=about.labels,
         metrics=about.metrics,
     )
-    return Side(told, lease.path, (snapshot, manifest))
+    return Side(told, lease.path, Stored(snapshot, manifest))
 
 
 def check(wishes: Wishes) -> None:
@@ -157,8 +170,8 @@ def questions(sides: Sequence[Side], reports: Sequence[Report], wishes: Wishes) 
     given, version = wishes.requests, None
     if given is None and wishes.generate is None and wishes.signature is None:
         for side in sides:
-            if given is None and side.snapshot is not None:
-                given, version = golden.load(*side.snapshot), side.model.version
+            if given is None and side.stored is not None:
+                given, version = golden.load(side.stored.snapshot, side.stored.manifest), side.model.version
     if given is not None:
         source = results.Requests(
             source="file" if wishes.requests is not None else "golden",

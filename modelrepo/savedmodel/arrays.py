@@ -136,9 +136,10 @@ def _cast(array: Any, dtype: Any, where: str) -> Any:
     if array.dtype == dtype:
         return array
     if dtype.kind == "O" and array.dtype.kind in "SU":
-        texts = [text.encode() if isinstance(text, str) else text for text in array.ravel().tolist()]
-        result: Any = np.empty(len(texts), object)
-        result[:] = texts
+        try:
+            result: Any = texts(array.ravel())
+        except ValueError:
+            raise malformed(f"{where} holds a wrong value", "texts that UTF-8 can hold") from None
         return result.reshape(array.shape)
     if dtype.kind in "biufcV" and array.dtype.kind in "biufc" and np.can_cast(array.dtype, dtype, "same_kind"):
         with np.errstate(over="ignore"):
@@ -146,6 +147,20 @@ def _cast(array: Any, dtype: Any, where: str) -> Any:
         if dtype.kind not in "iu" or bool((result == array).all()):
             return result
     raise malformed(f"{where} has another type", dtype_name(dtype), array.dtype)
+
+
+def texts(flat: Any) -> Any:
+    """An array or a list of texts as an array of bytes, as TensorFlow has them.
+
+    Raises:
+        ValueError: One is no text that UTF-8 can hold: half a character, or none that there is.
+    """
+    import numpy as np
+
+    values = flat if isinstance(flat, list) else flat.tolist()
+    result: Any = np.empty(len(values), object)
+    result[:] = [text.encode() if isinstance(text, str) else text for text in values]
+    return result
 
 
 def dtype_name(dtype: Any) -> str:

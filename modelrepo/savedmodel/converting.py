@@ -35,7 +35,7 @@ def convert(kit: Callable[[], tuple[Any, ...]], request: Mapping[str, Any]) -> d
     """
     wishes, directory = request["wishes"], Path(request["directory"])
     given, golden, calibration = (
-        None if request[name] is None else requests.parse_requests(_bytes(request[name]))
+        None if request[name] is None else requests.parse_requests(Path(request[name]).read_bytes())
         for name in ("given", "golden", "calibration")
     )
     maker = Browser(directory.parent) if wishes["to"] == "tfjs" else Lite()
@@ -75,8 +75,3 @@ def _require_close(name: str, off: Mapping[str, float], tolerance: float) -> Non
         f"at most {tolerance:g}",
         f"{off[worst]:.6g}",
     )
-
-
-def _bytes(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from modelrepo.savedmodel import answering, labels
+from modelrepo.savedmodel import answering, closeness, labels, parsing
 from modelrepo.savedmodel.packing import unpack
 
 #: How many rows whose class has changed are named.
 _EXAMPLES = 10
 _NUMBERS = "iufc"
-#: The class of a row that holds a NaN: no label is that.
+#: The class of a row that holds a NaN, or an integer that no label can be: no label is this.
 _NONE = -(2**63)
 
 
@@ -72,15 +73,8 @@ class _Output:
 
     def _numbers(self, number: int, before: Any, after: Any) -> Any:
         """Count the differences; return which values are the same within the tolerance."""
-        wide = np.complex128 if "c" in before.dtype.kind + after.dtype.kind else np.float64
-        one, two = before.astype(wide), after.astype(wide)
-        whole = before.dtype.kind in "iu" and after.dtype.kind in "iu"
-        with np.errstate(invalid="ignore", over="ignore"):
-            same = (before == after) if whole else (one == two) | (np.isnan(one) & np.isnan(two))
-            size = np.where(same, 0.0, np.abs(two - one))
-            near = same if whole else same | (size <= self._tolerance + self._tolerance * np.abs(one))
-        # An infinite value would be near to every finite one.
-        near &= same | (np.isfinite(one) & np.isfinite(two))
+        near = closeness.near(before, after, self._tolerance, self._tolerance)
+        size = closeness.apart(before, after)
         known = np.isfinite(size)
         self._apart += int(np.sum(~known))
         sizes = size[known]
@@ -150,6 +144,7 @@ def judge(request: dict[str, Any]) -> dict[str, Any]:
 
     Raises:
         Refusal: The labels do not fit.
+        FailedError: Answers are missing or damaged.
     """
     found: dict[tuple[str, str], _Output] = {}
     missing: dict[tuple[str, str], str] = {}
@@ -181,13 +176,19 @@ def read_labels(path: str) -> dict[str | None, Any]:
     Raises:
         Refusal: It holds something else.
     """
-    with open(path, "rb") as file:
-        return labels.parse(file.read())
+    return labels.parse(Path(path).read_bytes())
 
 
 def _answer(directory: str, number: int) -> dict[str, tuple[str, Any]]:
-    with open(answering.answers(directory, number), "rb") as file:
-        return unpack(file.read())
+    """What a model's process left there; it may be anything."""
+    try:
+        return unpack(answering.answers(directory, number).read_bytes())
+    except MemoryError:
+        raise
+    except Exception as error:
+        if parsing.is_of_system(error) and not isinstance(error, FileNotFoundError):
+            raise
+        raise parsing.FailedError("model-rubbish", f"the answer to request {number + 1} cannot be read") from error
 
 
 def _accuracies(found: dict[tuple[str, str], _Output], right: dict[str | None, Any]) -> dict[tuple[str, str], Any]:
@@ -260,7 +261,10 @@ def _classes(array: Any) -> Any:
     single = array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)
     if not single or array.dtype.kind not in "iuO":
         return None
-    return array.ravel() if array.dtype.kind == "O" else array.ravel().astype(np.int64)
+    flat = array.ravel()
+    if array.dtype.kind == "u":  # what no label can be must not become one
+        return np.where(flat > np.iinfo(np.int64).max, _NONE, flat.astype(np.int64))
+    return flat if array.dtype.kind == "O" else flat.astype(np.int64)
 
 
 def _joined(classes: list[Any], right: Any) -> Any:

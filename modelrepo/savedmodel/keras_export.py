@@ -13,6 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from modelrepo.savedmodel.arrays import Refusal, to_json
@@ -148,8 +149,7 @@ def _named(path: str, name: str) -> str | None:
     known = sys.modules.get("tensorflow.core.protobuf.fingerprint_pb2")  # the export has imported it
     if known is None or not os.path.exists(path):
         return None
-    with open(path, "rb") as file:
-        fingerprint = known.FingerprintDef.FromString(file.read())
+    fingerprint = known.FingerprintDef.FromString(Path(path).read_bytes())
     fingerprint.uuid = name
     return bytes(fingerprint.SerializeToString(deterministic=True)).hex()
 

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from modelrepo.savedmodel.arrays import TEXT, Refusal
+from modelrepo.savedmodel.arrays import TEXT, Refusal, texts
 from modelrepo.savedmodel.requests import parse_archive, parse_json
 
 _ARRAY = b"\x93NUMPY"
 _ZIP = b"PK\x03\x04"
 #: Names of an array that is meant for every output.
 _ANY = {"labels", "arr_0"}
+#: Of a label, with either sign: what lies below stands for no class (`judging`).
+_LARGEST = 2**63 - 1
 _EXPECTED = "whole numbers or texts: one for each row"
 
 
@@ -68,8 +70,8 @@ def _array(value: Any) -> Any:
     if not isinstance(value, list) or not flat:
         raise unfit("the labels are no list", _EXPECTED, json.dumps(value))
     if all(isinstance(each, str) for each in flat):
-        return np.array([each.encode() for each in flat], object)
-    wrong = [each for each in flat if isinstance(each, bool) or not isinstance(each, int) or abs(each) >= 2**63]
+        return _texts(flat)
+    wrong = [each for each in flat if isinstance(each, bool) or not isinstance(each, int) or abs(each) > _LARGEST]
     if wrong:
         raise unfit("the labels hold something else", _EXPECTED, json.dumps(wrong[0]))
     return np.array(flat, np.int64)
@@ -78,10 +80,19 @@ def _array(value: Any) -> Any:
 def _plain(array: Any) -> Any:
     flat = array.ravel()
     if flat.dtype.kind in "iu":
+        wrong = flat[(flat > _LARGEST) | (flat < -_LARGEST)]
+        if wrong.size:
+            raise unfit("the labels hold something else", _EXPECTED, wrong[0])
         return flat.astype(np.int64)
     if flat.dtype.kind in "SU":
-        texts = [text.encode() if isinstance(text, str) else text for text in flat.tolist()]
-        return np.array(texts, object)
+        return _texts(flat)
     if flat.dtype.kind == "O":
         return flat
     raise unfit("the labels have another type", "integers or texts", array.dtype)
+
+
+def _texts(flat: Any) -> Any:
+    try:
+        return texts(flat)
+    except ValueError as error:
+        raise unfit("the labels hold a text that UTF-8 cannot hold", _EXPECTED, str(error)) from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from modelrepo.savedmodel.arrays import malformed
@@ -83,8 +84,7 @@ def of(fields: Mapping[str, Any] | None) -> Asked | None:
     if fields["made_up"] is not None:
         requests = make_up(MadeUp(**fields["made_up"]))
     else:
-        with open(fields["file"], "rb") as file:
-            requests = parse_requests(file.read())
+        requests = parse_requests(Path(fields["file"]).read_bytes())
     return Asked(requests, fields["signature"], tuple(fields["outputs"]))
 
 

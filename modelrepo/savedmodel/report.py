@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from modelrepo.core.documents import Document
 from modelrepo.core.findings import Finding
@@ -11,6 +13,11 @@ from modelrepo.core.training import Training
 
 #: The tag set that TensorFlow Serving loads unless it is told otherwise.
 SERVE = ("serve",)
+
+
+#: A child of modelrepo's may be in the hands of a model: what it says was measured is read as something measurable.
+Seconds = Annotated[float, Field(ge=0, le=2**31, allow_inf_nan=False)]
+Bytes = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class MetaGraph(Document):
@@ -70,7 +77,36 @@ class Answering(Document):
     signatures: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...]
     unsteady: tuple[tuple[str, str], ...]
-    memory: int
+    memory: Bytes
+
+
+class Warmed(Document):
+    """What importing TensorFlow gave: which one, and how long it took."""
+
+    tensorflow_version: str
+    seconds: Seconds
+
+
+class Looked(Document):
+    """How many requests a file holds, or were made up."""
+
+    requests: Annotated[int, Field(ge=1, lt=2**63)]
+
+
+class Ready(Document):
+    """Whatever was asked before is done."""
+
+
+class Round(Document):
+    """One round of timing.
+
+    Attributes:
+        seconds: How long the call of each request took.
+        memory: The most memory that the process has had, in bytes.
+    """
+
+    seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+    memory: Bytes
 
 
 class Loaded(Document):
@@ -88,7 +124,7 @@ class Loaded(Document):
     """
 
     tensorflow_version: str
-    seconds: float
+    seconds: Seconds
     cage: tuple[str, ...]
     golden: int | None = None
     untried: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn
 
 from modelrepo.savedmodel.arrays import TEXT, Refusal, is_b64, malformed
@@ -97,12 +98,7 @@ def parse_inputs(data: bytes) -> Request:
 
 def check(request: dict[str, Any]) -> dict[str, Any]:
     """Answer the parent whether a file holds requests and answers, and how many."""
-    return {"requests": len(parse_golden(_bytes(request["path"])).requests)}
-
-
-def _bytes(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
+    return {"requests": len(parse_golden(Path(request["path"]).read_bytes()).requests)}
 
 
 @dataclass(frozen=True)
@@ -120,10 +116,10 @@ class Trial:
         """Read what the parent wants."""
         golden, answers, inputs = request.get("golden"), request.get("answers"), request.get("inputs")
         return cls(
-            parse_golden(_bytes(golden)) if golden else None,
-            parse_golden(_bytes(answers)) if answers else None,
+            parse_golden(Path(golden).read_bytes()) if golden else None,
+            parse_golden(Path(answers).read_bytes()) if answers else None,
             bool(request.get("smoke")),
-            parse_inputs(_bytes(inputs)) if inputs else None,
+            parse_inputs(Path(inputs).read_bytes()) if inputs else None,
             request.get("signature"),
         )
 
@@ -209,13 +205,17 @@ def parse_archive(data: bytes) -> dict[str, Any]:
         if unpacked > _MOST_UNPACKED:
             _refuse_size(unpacked)
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            return {str(name): archive[name] for name in archive.files}
+            arrays = {str(name): archive[name] for name in archive.files}
     except (Refusal, MemoryError):
         raise
     except ImportError:
         raise malformed("an .npz archive cannot be read without numpy, which comes with TensorFlow", "JSON") from None
     except Exception as error:  # noqa: BLE001 - zipfile's, zlib's and numpy's errors have no common base
         raise malformed(f"the .npz archive cannot be read: {str(error)[:TEXT]}", "arrays of plain values") from None
+    for name, array in arrays.items():
+        if isinstance(array, bytes):  # numpy hands out other files of an archive as they are
+            raise malformed("the archive holds something else", "arrays", name)
+    return arrays
 
 
 def _refuse_size(unpacked: int) -> NoReturn:

@@ -17,12 +17,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from modelrepo.errors import ModelError, SourceError
+from modelrepo.errors import ModelError, ModelRepoError, SourceError
 from modelrepo.fs import deletion, durable
 from modelrepo.savedmodel import child
 from modelrepo.savedmodel.keras_export import Wishes
 from modelrepo.savedmodel.keras_made import KerasExport
-from modelrepo.savedmodel.trial import NOTHING, Trial, handed, refusal
+from modelrepo.savedmodel.trial import NOTHING, Trial, handed, printable, refusal
 
 if TYPE_CHECKING:  # they bring pydantic
     from modelrepo.core.documents import Document
@@ -165,7 +165,10 @@ class Inspector:
         Raises:
             RequestError: It holds something else.
         """
-        return int(self._ask({"do": "requests", "path": self.hand(golden)}, "reading", _READ_SECONDS)["requests"])
+        answer = self._ask({"do": "requests", "path": self.hand(golden)}, "reading", _READ_SECONDS)
+        from modelrepo.savedmodel.report import Looked
+
+        return self._valid(Looked, answer).requests
 
     def export(self, path: Path, wishes: Wishes, name: str) -> KerasExport:
         """Make a SavedModel of a Keras file, and keep it until this ends.
@@ -195,10 +198,10 @@ class Inspector:
         except (KeyError, ValueError) as error:
             raise self._rubbish() from error
 
-    def step(self, name: str, doing: str, **more: object) -> dict[str, Any]:
-        """Take a step of a comparison (`comparing.STEPS`); what goes with it, bytes as files."""
+    def step(self, name: str, doing: str, answer: type[D], **more: object) -> D:
+        """Take a step of a comparison (`comparing.STEPS`); what goes with it, bytes as files. Otherwise as `ask`."""
         request = {"do": "compare", "step": name, **handed(more, self.hand)}
-        return self._ask(request, doing, self._seconds)
+        return self._valid(answer, self._ask(request, doing, self._seconds))
 
     def hand(self, data: bytes) -> str:
         """Give the child a file."""
@@ -215,7 +218,9 @@ class Inspector:
         """Ask something, once TensorFlow is there if it was to be warmed."""
         if self._warming:
             self._warming = False
-            self._spent = float(self._answer("starting TensorFlow", self._seconds).get("seconds", 0))
+            from modelrepo.savedmodel.report import Warmed
+
+            self._spent = self._valid(Warmed, self._answer("starting TensorFlow", self._seconds)).seconds
         self._send(request)
 
     def _send(self, request: dict[str, Any]) -> None:
@@ -241,7 +246,7 @@ class Inspector:
         kind = str(answer.get("kind"))
         if kind == "model-chunked":
             raise SourceError(
-                _printable(str(answer.get("error"))),
+                printable(str(answer.get("error"))),
                 kind=kind,
                 expected="saved_model.pb or saved_model.pbtxt",
                 got="saved_model.cpb",
@@ -249,19 +254,23 @@ class Inspector:
             )
         if kind in {"model-unparsable", "model-empty"}:
             raise SourceError(
-                f"this is not a SavedModel: {_printable(str(answer.get('error')))}",
+                f"this is not a SavedModel: {printable(str(answer.get('error')))}",
                 kind=kind,
                 hint="export the model again: the file is damaged or was only half copied",
             )
-        refused = refusal(answer, _printable)
+        if kind == "unexpected":
+            hint = "this is a defect of modelrepo; please report it"
+            raise ModelRepoError(f"{doing} failed: {printable(str(answer.get('error')))}", kind=kind, hint=hint)
+        refused = refusal(answer, printable)
         if refused is not None:
             raise refused
         hints = {
             "tensorflow-missing": "install tensorflow, or push with --no-load",
             "model-memory": "allow more with --load-memory",
+            "model-rubbish": None,
         }
         raise ModelError(
-            f"{doing} failed: {_printable(str(answer.get('error')))}",
+            f"{doing} failed: {printable(str(answer.get('error')))}",
             kind=kind,
             hint=hints.get(kind, "export the model again; `saved_model_cli show --all --dir DIR` shows what is in it"),
         )
@@ -327,7 +336,7 @@ class Inspector:
 
     def _last_lines(self) -> str:
         lines = [line for line in self._said.decode(errors="replace").splitlines() if not _NOISE.fullmatch(line)]
-        shown = "; ".join(_printable(line)[:300] for line in lines[-_SHOWN_LINES:])
+        shown = "; ".join(printable(line)[:300] for line in lines[-_SHOWN_LINES:])
         return f"; it said last: {shown}" if shown else ""
 
 
@@ -335,8 +344,3 @@ def _expect_answers() -> None:
     """Import what answers are read with, pydantic above all, while the caller copies files or waits for the child."""
     with contextlib.suppress(ImportError):  # that is said where an answer is read
         importlib.import_module("modelrepo.savedmodel.report")
-
-
-def _printable(text: str) -> str:
-    """One line that does nothing to a terminal."""
-    return "".join(character if character.isprintable() else " " for character in text).strip()

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from modelrepo.savedmodel import closeness
 from modelrepo.savedmodel.arrays import Refusal, dtype_name, malformed, to_array, to_json
 from modelrepo.savedmodel.requests import DEFAULT, Golden, Trial
 
@@ -116,19 +117,11 @@ class Runner:
             shapes = (list(want.shape), list(got.shape))
             return math.inf, Refusal("golden-mismatch", f"{where} has another shape", *shapes)
         if got.dtype.kind in "fcV":
-            wide = np.complex128 if got.dtype.kind == "c" else np.float64
-            one, two = want.astype(wide), got.astype(wide)
-            with np.errstate(invalid="ignore", over="ignore"):
-                size = np.abs(two - one)
-                right_enough = (one == two) | (np.isnan(one) & np.isnan(two))
-                right_enough |= size <= golden.absolute + golden.relative * np.abs(one)
-            # An infinite right answer would allow every finite one.
-            right_enough &= np.isfinite(one) | (one == two) | np.isnan(one)
-            size = np.where(np.isnan(size), math.inf, size)
+            right_enough = closeness.near(want, got, golden.absolute, golden.relative)
+            size = closeness.apart(want, got)
         else:
             right_enough = want == got
-            numbers = got.dtype.kind in "iu"
-            size = np.abs(got.astype(float) - want.astype(float)) if numbers else np.full(got.shape, math.inf)
+            size = closeness.apart(want, got) if got.dtype.kind in "iu" else np.full(got.shape, math.inf)
         if bool(np.all(right_enough)):
             return None
         wrong = np.where(right_enough, -1.0, size).ravel()

@@ -113,3 +113,8 @@ def refusal(answer: Mapping[str, Any], printable: Callable[[str], str]) -> Model
     error = family(printable(str(answer.get("error"))), kind=kind, expected=expected, got=got)
     error.hint = _HINTS.get(kind)
     return error
+
+
+def printable(text: str) -> str:
+    """One line that does nothing to a terminal."""
+    return "".join(character if character.isprintable() else " " for character in text).strip()

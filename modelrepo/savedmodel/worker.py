@@ -25,10 +25,11 @@ import types
 from typing import Any, TextIO
 
 from modelrepo.savedmodel import arrays, cage, describing, parsing, rules, scanning
-from modelrepo.savedmodel.parsing import FailedError as _RefusedError
+from modelrepo.savedmodel.parsing import FailedError
 
 _MESSAGE_LIMIT = 4000
-
+#: What is asked without a model, with the step of a comparison: what goes wrong there is no model's fault.
+_WITHOUT_MODEL = (("requests", None), ("compare", "look"), ("compare", "judge"))
 
 #: What this process has given up.
 _HELD: list[str] = []
@@ -37,7 +38,7 @@ _HELD: list[str] = []
 def main() -> None:
     """Answer requests until standard input ends."""
     answers = _take_output()
-    with contextlib.suppress(_RefusedError):  # it is said where it is asked for
+    with contextlib.suppress(FailedError):  # it is said where it is asked for
         _protos()  # the parent has other things to do meanwhile
         rules.load()
     line = sys.stdin.readline()
@@ -54,8 +55,8 @@ def main() -> None:
             answer = {"ok": _ACTIONS[request["do"]](request)}
         except arrays.Refusal as refusal:
             answer = refusal.answer()
-        except _RefusedError as refused:
-            answer = {"error": str(refused)[:_MESSAGE_LIMIT], "kind": refused.kind}
+        except FailedError as failed:
+            answer = {"error": str(failed)[:_MESSAGE_LIMIT], "kind": failed.kind}
         except MemoryError:
             answer = {"error": "it ran out of memory", "kind": "model-memory"}
         except Exception as error:  # noqa: BLE001 - whatever a model makes TensorFlow raise is an answer
@@ -67,11 +68,15 @@ def main() -> None:
 
 
 def _failed(error: Exception, request: dict[str, Any]) -> dict[str, Any]:
-    """What is said of an error that nobody foresaw: the system's, where it could not read, else the model's."""
-    if parsing.is_of_system(error) and request["do"] == "read":
-        return {"errno": error.errno, "file": str(error.filename or request["path"])}
+    """What is said of an error that nobody foresaw.
+
+    The system's, where it could not read; modelrepo's own, where no model has a part in it; else the model's.
+    """
+    modelless = (request.get("do"), request.get("step")) in _WITHOUT_MODEL
+    if parsing.is_of_system(error) and (modelless or request["do"] == "read"):
+        return {"errno": error.errno, "file": str(error.filename or request.get("path", ""))}
     memory = type(error).__name__ == "ResourceExhaustedError"
-    kind = "model-memory" if memory else "model-unloadable"
+    kind = "model-memory" if memory else "unexpected" if modelless else "model-unloadable"
     return {"error": f"{type(error).__name__}: {error}"[:_MESSAGE_LIMIT], "kind": kind}
 
 
@@ -93,7 +98,7 @@ def _tensorflow() -> Any:
     try:
         return importlib.import_module("tensorflow")
     except ImportError as error:
-        raise _RefusedError("tensorflow-missing", f"TensorFlow cannot be imported here: {error}") from None
+        raise FailedError("tensorflow-missing", f"TensorFlow cannot be imported here: {error}") from None
 
 
 class _Protos:
@@ -108,7 +113,7 @@ class _Protos:
         if borrowed:
             found = importlib.util.find_spec("tensorflow")
             if found is None or found.submodule_search_locations is None:
-                raise _RefusedError("tensorflow-missing", "TensorFlow is not installed here")
+                raise FailedError("tensorflow-missing", "TensorFlow is not installed here")
             stand_in = types.ModuleType("tensorflow")
             stand_in.__path__ = list(found.submodule_search_locations)
             sys.modules["tensorflow"] = stand_in
@@ -138,7 +143,7 @@ def _read(request: dict[str, Any]) -> dict[str, Any]:
     protos = _protos()
     model = parsing.parse(path, protos.saved_model.SavedModel)
     if not model.meta_graphs:
-        raise _RefusedError("model-empty", "its saved_model file holds no meta graph")
+        raise FailedError("model-empty", "its saved_model file holds no meta graph")
     return {
         "meta_graphs": [describing.meta_graph(graph, protos.types) for graph in model.meta_graphs],
         "fingerprint": _fingerprint(path, protos),
@@ -156,7 +161,7 @@ def _scanned(path: str, model: Any, protos: _Protos) -> dict[str, Any]:
     except MemoryError:
         raise
     except Exception as error:
-        raise _RefusedError("model-unscannable", f"the scan failed: {type(error).__name__}: {error}") from error
+        raise FailedError("model-unscannable", f"the scan failed: {type(error).__name__}: {error}") from error
     return {"findings": findings, "scanned_by": known.tensorflow}
 
 
@@ -169,7 +174,7 @@ def _fingerprint(path: str, protos: _Protos) -> dict[str, str] | None:
     try:
         message = protos.fingerprint.FingerprintDef.FromString(data)
     except Exception as error:  # noqa: BLE001 - protobuf's DecodeError
-        raise _RefusedError("model-unparsable", f"its fingerprint.pb does not parse: {error}") from None
+        raise FailedError("model-unparsable", f"its fingerprint.pb does not parse: {error}") from None
     fields = {
         field.name: str(getattr(message, field.name)) for field in message.DESCRIPTOR.fields if not field.message_type
     }
@@ -224,7 +229,7 @@ def _export(request: dict[str, Any]) -> dict[str, Any]:
     try:
         keras = importlib.import_module("keras")
     except ImportError as error:
-        raise _RefusedError("tensorflow-missing", f"Keras cannot be imported here: {error}") from None
+        raise FailedError("tensorflow-missing", f"Keras cannot be imported here: {error}") from None
     wishes = keras_export.Wishes(**request["wishes"])
     model = keras_export.load(keras, request["path"], wishes, request["place"])
     made = keras_export.export(keras, tensorflow, model, wishes, request["directory"], request["name"])

@@ -87,6 +87,19 @@ def test_a_configuration_that_is_not_complete_says_so(run: Run) -> None:
     assert run("serving-config", "nothing").code == 10
 
 
+@pytest.mark.usefixtures("place")
+def test_a_configuration_whose_every_channel_was_left_out_says_so(run: Run, place: Path) -> None:
+    assert run("-r", "fresh", "init").code == 0
+    done = run("serving-config", "ranker", "fresh", "--leave-out", "latest", "--json")
+    error = done.json["error"]
+    assert (done.code, error["kind"], error["got"]) == (3, "nothing-to-serve", "left out: ranker")
+    assert error["message"] == "every channel that could be served was left out"
+    assert "promote a version" not in error["hint"]
+    assert f"{place}/fresh has no channel to serve yet" in done.err
+    none = run("serving-config", "fresh")
+    assert (none.code, "promote a version first" in none.err) == (3, True)
+
+
 @pytest.mark.parametrize(
     ("codes", "said"),
     [((0, 0), 0), ((0, 11), 11), ((11, 4), 4), ((10, 5, 0), 5), ((1, 8), 1), ((7, 8), 7), ((), 0)],

@@ -40,7 +40,7 @@ def kinds() -> set[str]:
         for node in ast.walk(tree):
             if isinstance(node, ast.keyword) and node.arg == "kind" and isinstance(node.value, ast.Constant):
                 found.add(str(node.value.value))
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"_RefusedError", "FailedError"}:
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "FailedError":
                 found.update(str(word.value) for word in node.args[:1] if isinstance(word, ast.Constant))
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "default_kind":
                 found.add(str(ast.literal_eval(node.value)))

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from modelrepo import Repository, Version
-from modelrepo.errors import IntegrityError, ModelError, NotFoundError, RefusedError, RequestError, SourceError
+from modelrepo.errors import (
+    IntegrityError,
+    ModelError,
+    ModelRepoError,
+    NotFoundError,
+    RefusedError,
+    RequestError,
+    SourceError,
+)
 from modelrepo.repository import comparing, questioning
 from modelrepo.repository.results import CompareResult
 from modelrepo.repository.results import comparing as results
+from modelrepo.savedmodel.report import Answering, Loaded, Looked, Round
+from modelrepo.savedmodel.runner import LOAD_MEMORY, Inspector
 
 Look = Callable[[Path], dict[str, tuple[Any, ...]]]
 
@@ -74,8 +86,12 @@ def fixed():
     return {"serving_default": ({"x": x}, {"y": x * 2})}
 
 
+def other():
+    return {"other": fixed()["serving_default"]}
+
+
 for name, make in {
-    "zero": kinds(0.0), "half": kinds(0.5), "chance": chance, "picky": picky, "fixed": fixed,
+    "other": other, "zero": kinds(0.0), "half": kinds(0.5), "chance": chance, "picky": picky, "fixed": fixed,
 }.items():
     save(name, make)
 """
@@ -126,6 +142,7 @@ def images(rows: int) -> bytes:
         ({"requests": "nothing.json"}, "requests-missing"),
         ({"labels": "nothing.json"}, "labels-missing"),
         ({"labels": b"nothing"}, "labels-malformed"),
+        ({"labels": rb'["\ud800"]'}, "labels-malformed"),
         ({"load_timeout": timedelta(0)}, "duration-malformed"),
     ],
 )
@@ -135,6 +152,15 @@ def test_what_is_wrong_with_a_request_is_said_before_anything_is_loaded(
     with pytest.raises(RequestError) as caught:
         classifiers.compare("v1", "v2", **options)
     assert caught.value.kind == kind
+
+
+def test_a_failure_without_a_model_is_no_models_and_says_what_was_read() -> None:
+    with Inspector(memory=LOAD_MEMORY) as judge, pytest.raises(ModelRepoError) as caught:
+        judge.step("look", "reading the requests and labels", Looked)
+    assert not isinstance(caught.value, ModelError)
+    assert caught.value.kind == "unexpected"
+    assert caught.value.message.startswith("reading the requests and labels failed: KeyError")
+    assert "export the model" not in (caught.value.hint or "")
 
 
 def test_models_that_are_not_there_or_take_other_inputs_are_said(classifiers: Repository, tmp_path: Path) -> None:
@@ -177,18 +203,77 @@ class Waiting:
         self.name = name
         self.asked = asked
 
-    def step(self, _name: str, _doing: str) -> dict[str, Any]:
+    def step(self, _name: str, _doing: str, answer: type[Round]) -> Round:
         self.asked.append(self.name)
-        return {"seconds": [float(len(self.asked))], "memory": len(self.asked)}
+        return answer(seconds=(float(len(self.asked)),), memory=len(self.asked))
 
 
 def test_the_two_are_timed_in_turn_and_each_is_first_in_every_other_round() -> None:
     asked: list[str] = []
     sitters: Any = [comparing._Sitter(Waiting(name, asked), None, None) for name in "ab"]  # type: ignore[arg-type]
     side = questioning.Side(results.Model(path="/m", version=None, size=1), Path("/m"), None)
-    times, peaks = comparing._rounds([side, side], sitters, 3)
+    times, peaks = comparing._rounds([side, side], sitters, 3, 1)
     assert asked == ["a", "b", "b", "a", "a", "b"]
     assert (times, peaks) == (([1.0, 4.0, 5.0], [2.0, 3.0, 6.0]), [5, 6])
+    with pytest.raises(ModelError) as caught:
+        comparing._rounds([side, side], sitters, 1, 2)
+    assert caught.value.kind == "model-rubbish"
+    assert caught.value.message == "/m: the process that runs the model answered rubbish"
+
+
+#: Answers what it is told to, whatever it is asked.
+PARROT = "import json, sys; next(sys.stdin); [print(json.dumps({'ok': %s}), flush=True) for _ in sys.stdin]"
+
+
+@contextlib.contextmanager
+def parrot(answer: str) -> Iterator[Inspector]:
+    """An inspector whose child answers a text of Python."""
+    with Inspector(memory=LOAD_MEMORY, seconds=20) as inspector:
+        own = inspector._child
+        pipe = subprocess.PIPE
+        words = [sys.executable, "-c", PARROT % answer]
+        with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True) as process:
+            inspector._child = process
+            inspector._send({})
+            try:
+                yield inspector
+            finally:
+                inspector._child = own
+                process.kill()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "{}",
+        "{'seconds': [], 'memory': 1}",
+        "{'seconds': [float('nan')], 'memory': 1}",
+        "{'seconds': [float('inf')], 'memory': 1}",
+        "{'seconds': [-1], 'memory': 1}",
+        "{'seconds': [1e300], 'memory': 1}",
+        "{'seconds': [1, 1], 'memory': 1}",
+        "{'seconds': [1], 'memory': float('inf')}",
+        "{'seconds': [1], 'memory': 10**400}",
+        "{'seconds': [1], 'memory': -1}",
+        "{'seconds': [1], 'memory': 1, 'more': 1}",
+    ],
+)
+def test_a_round_that_says_something_else_is_rubbish(answer: str) -> None:
+    side = questioning.Side(results.Model(path="/m", version=None, size=1), Path("/m"), None)
+    with parrot(answer) as inspector:
+        sitter: Any = comparing._Sitter(inspector, None, None)  # type: ignore[arg-type]
+        with pytest.raises(ModelError) as caught:
+            comparing._rounds([side, side], [sitter, sitter], 1, 1)
+    assert caught.value.kind == "model-rubbish"
+    assert caught.value.message.startswith("/m: ")
+
+
+@pytest.mark.parametrize("memory", [-1, 2**63, float("inf")])
+def test_what_a_load_says_of_time_and_memory_can_be_measured(memory: float) -> None:
+    with pytest.raises(ValidationError):
+        Answering.model_validate({"signatures": ["s"], "left_out": [], "unsteady": [], "memory": memory})
+    with pytest.raises(ValidationError):
+        Loaded.model_validate({"tensorflow_version": "2", "seconds": float(memory) * 1e9, "cage": []})
 
 
 # With TensorFlow
@@ -250,6 +335,38 @@ def test_a_file_and_labels_give_accuracies_and_the_largest_difference_is_what_pr
     with pytest.raises(RequestError) as caught:
         classifiers.compare("v1", "v2", requests=data, labels=b"[1]", runs=1)
     assert (caught.value.kind, caught.value.got) == ("labels-malformed", "1 labels")
+
+
+@pytest.mark.tensorflow
+def test_labels_and_signatures_that_do_not_fit_are_said_before_anything_is_timed(
+    classifiers: Repository, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def timed(*_: object) -> None:
+        pytest.fail("a model was timed")
+
+    monkeypatch.setattr(comparing, "_rounds", timed)
+    with pytest.raises(RequestError) as labels:
+        classifiers.compare("v1", "v2", requests=images(6), labels=b"[1]")
+    assert labels.value.kind == "labels-malformed"
+    with pytest.raises(RequestError, match="calls `other` of one model and `serving_default` of the other"):
+        classifiers.compare(str(made / "other"), str(made / "fixed"), requests=b'{"x": [[1, 2, 3], [4, 5, 6]]}')
+
+
+@pytest.mark.tensorflow
+def test_another_count_of_signatures_than_of_requests_is_rubbish(
+    classifiers: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = comparing._load
+
+    def chatty(*given: Any) -> Any:
+        one, two = load(*given)
+        more = two.answering.model_copy(update={"signatures": (*two.answering.signatures, "more")})
+        return [one, dataclasses.replace(two, answering=more)]
+
+    monkeypatch.setattr(comparing, "_load", chatty)
+    with pytest.raises(ModelError) as caught:
+        classifiers.compare("v1", "v2", generate=1, runs=1)
+    assert (caught.value.kind, caught.value.message[:4]) == ("model-rubbish", "v2: ")
 
 
 @pytest.mark.tensorflow

@@ -114,3 +114,9 @@ def test_an_answer_that_is_too_large_for_json_is_refused(monkeypatch: pytest.Mon
     with pytest.raises(Refusal) as caught:
         to_json(np.zeros(4), "it")
     assert caught.value.kind == "outputs-too-large"
+
+
+def test_an_array_of_texts_that_utf8_cannot_hold_is_refused() -> None:
+    with pytest.raises(Refusal, match="input `x` holds a wrong value") as caught:
+        to_array(np.array(["\ud800"]), np.dtype("object"), "input `x`")
+    assert caught.value.kind == "requests-malformed"

@@ -1,4 +1,4 @@
-"""One number says how far the answers of a converted model are off."""
+"""How far values are apart, and the one number that says how far the answers of a converted model are off."""
 
 from __future__ import annotations
 
@@ -8,9 +8,44 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelrepo.savedmodel.closeness import differences, is_finite, is_telling
+from modelrepo.savedmodel.closeness import apart, differences, is_finite, is_telling, near
 
 NAN, INFINITY = math.nan, math.inf
+
+
+@pytest.mark.parametrize(
+    ("right", "got", "size", "nearby"),
+    [
+        (1, 1, 0, True),
+        (1, 1.5, 0.5, True),
+        (1, 2.5, 1.5, False),
+        (NAN, NAN, 0, True),
+        (NAN, 1, INFINITY, False),
+        (1, NAN, INFINITY, False),
+        (INFINITY, INFINITY, 0, True),
+        (INFINITY, -INFINITY, INFINITY, False),
+        (INFINITY, NAN, INFINITY, False),
+        (INFINITY, 1, INFINITY, False),
+        (1, INFINITY, INFINITY, False),
+        (1.7e308, INFINITY, INFINITY, False),  # whatever the limit is
+        (1.7e308, -1.7e308, INFINITY, True),  # by the factor that is allowed
+        (1 + 1j, 1 + 1.5j, 0.5, True),
+        (1j, complex(NAN, 0), INFINITY, False),
+    ],
+)
+def test_two_values_are_near_within_the_tolerance_and_nan_and_infinity_to_themselves(
+    right: Any, got: Any, size: float, nearby: object
+) -> None:
+    one, two = np.array([right]), np.array([got])
+    relative = 4.0 if abs(right) > 10 else 0.5
+    assert (apart(one, two).tolist(), near(one, two, 0.25, relative).tolist()) == ([size], [nearby])
+
+
+def test_integers_are_near_to_themselves_alone() -> None:
+    one, two = np.array([2**62, 5]), np.array([2**62 + 1, 5])
+    assert near(one, two, 10, 10).tolist() == [False, True]
+    assert near(one[1:], np.array([5.25]), 0.5, 0).tolist() == [True]
+    assert apart(one, np.array([2**62 - 1024, 7])).tolist() == [1024, 2]
 
 
 def off(right: Any, got: Any, dtype: str = "float32") -> float:

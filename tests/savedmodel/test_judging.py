@@ -13,6 +13,7 @@ import pytest
 from modelrepo.savedmodel import answering, judging
 from modelrepo.savedmodel.arrays import Refusal
 from modelrepo.savedmodel.packing import pack, unpack
+from modelrepo.savedmodel.parsing import FailedError
 
 Answers = list[dict[str, Any]]
 Judge = Callable[..., dict[str, Any]]
@@ -191,6 +192,17 @@ def test_other_shapes_and_kinds_are_named_and_their_rows_do_not_agree(judge: Jud
     assert y["unlike"]["after"].endswith(str(list(other.shape)))
 
 
+@pytest.mark.parametrize("damage", [None, b"", b"rubbish", b"PK\x03\x04 rubbish"])
+def test_answers_that_are_gone_or_damaged_are_the_models_rubbish(judge: Judge, tmp_path: Path, damage: Any) -> None:
+    judge([{"y": floats(1)}], [{"y": floats(1)}])
+    place = answering.answers(tmp_path / "before", 0)
+    place.unlink() if damage is None else place.write_bytes(damage)
+    sides = {side: str(tmp_path / side) for side in ("before", "after")}
+    with pytest.raises(FailedError, match="request 1") as caught:
+        judging.judge({**sides, "signatures": ["s"], "tolerance": 0, "labels": None})
+    assert caught.value.kind == "model-rubbish"
+
+
 # Labels
 
 SCORES = [{"y": floats([0.2, 0.8], [0.6, 0.4])}, {"y": floats([0.9, 0.1])}]
@@ -210,6 +222,16 @@ def array(values: Any) -> bytes:
 
     data = io.BytesIO()
     np.save(data, np.array(values))
+    return data.getvalue()
+
+
+def zipped(name: str, content: bytes) -> bytes:
+    import io
+    import zipfile
+
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as file:
+        file.writestr(name, content)
     return data.getvalue()
 
 
@@ -253,12 +275,26 @@ def test_texts_and_whole_numbers_of_one_a_row_are_classes_too(judge: Judge) -> N
         (b"\x93NUMPY rubbish", "cannot be read"),
         (b"PK\x03\x04 rubbish", "cannot be read"),
         (array([0.5, 0.5, 0.5]), "another type"),
+        (["\ud800"], "UTF-8"),
+        ({"y": ["cat", "\udfff"]}, "UTF-8"),
+        (array(["\ud800"]), "UTF-8"),
+        (array(np.array([2**63, 0, 1], np.uint64)), "hold something else"),
+        (archive(y=np.array([-(2**63), 0, 1])), "hold something else"),
+        (zipped("notes.txt", b"hello"), "holds something else"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(judge: Judge, labels: Any, words: str) -> None:
     with pytest.raises(Refusal, match=words) as caught:
         judge(SCORES, OTHERS, labels)
     assert caught.value.kind == "labels-malformed"
+
+
+def test_the_largest_integers_are_labels_and_larger_ones_are_no_class(judge: Judge) -> None:
+    most = 2**63 - 1
+    y = judge([{"y": np.array([most, -most])}], [{"y": np.array([most, most])}], array([most, -most]))["outputs"]["y"]
+    assert y["accuracy"] == {"before": 1.0, "after": 0.5}
+    one = [{"y": np.array([2**64 - 1, 1], np.uint64)}]
+    assert judge(one, one, [-1, 1])["outputs"]["y"]["accuracy"] == {"before": 0.5, "after": 0.5}
 
 
 def test_no_label_is_unpickled(judge: Judge, tmp_path: Path) -> None:

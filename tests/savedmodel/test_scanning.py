@@ -555,8 +555,8 @@ def test_a_model_changed_field_by_field_is_read_and_answered_as_the_parent_takes
         (Path(place) / "saved_model.pb").write_bytes(data)
         try:
             answer = worker._read({"path": place})
-        except parsing.FailedError as refused:
-            if refused.kind not in {"model-unparsable", "model-empty"}:
+        except parsing.FailedError as failed:
+            if failed.kind not in {"model-unparsable", "model-empty"}:
                 raise
             return
     Report.model_validate(json.loads(json.dumps(answer)))

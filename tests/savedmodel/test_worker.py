@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -77,6 +78,19 @@ def test_a_request_that_it_does_not_understand_is_answered_and_ends_nothing(
 ) -> None:
     assert worker.ask(**request_)["kind"] == "model-unloadable"
     assert "ok" in worker.ask(do="read", path=str(samples / "tf1_linear"))
+
+
+@pytest.mark.parametrize("step", ["look", "judge"])
+def test_an_error_that_nobody_foresaw_is_no_models_fault_where_none_is_loaded(
+    worker: Worker, tmp_path: Path, step: str
+) -> None:
+    """The requests lack what modelrepo itself should have said."""
+    answer = worker.ask(do="compare", step=step)
+    assert (answer["kind"], "KeyError" in answer["error"]) == ("unexpected", True)
+    assert worker.ask(do="requests")["kind"] == "unexpected"
+    gone = worker.ask(do="requests", path=str(tmp_path / "gone"))
+    assert (gone["errno"], gone["file"]) == (errno.ENOENT, str(tmp_path / "gone"))
+    assert worker.ask(do="compare", step="explode")["kind"] == "model-unloadable"
 
 
 @pytest.mark.tensorflow
