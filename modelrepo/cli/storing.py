@@ -131,6 +131,9 @@ def push(
     unsafe_deserialization: Annotated[
         bool, typer.Option("--unsafe-deserialization", help="Of a Keras file: let it bring code (Lambda layers).")
     ] = False,
+    strip: Annotated[
+        bool, typer.Option("--strip", help="Of a Keras file: leave out variables that only training needs.")
+    ] = False,
     keep_source: Annotated[
         bool, typer.Option("--keep-source", help="Of a Keras file: store it, too, in assets.extra.")
     ] = False,
@@ -170,6 +173,7 @@ def push(
         serving=serving,
         custom_objects=custom_objects or [],
         unsafe_deserialization=unsafe_deserialization,
+        strip=strip,
         keep_source=keep_source,
         **arguments,
     )

@@ -41,12 +41,14 @@ class Wishes(NamedTuple):
         serving: `FILE.py:FUNCTION` that makes the signatures; None for the model's own call.
         custom: `package.module:Name` of what the model's file names.
         unsafe: Whether the file may bring code.
+        strip: Whether to leave out what no signature reads.
     """
 
     batch: int | None = None
     serving: str | None = None
     custom: tuple[str, ...] = ()
     unsafe: bool = False
+    strip: bool = False
 
 
 class _Endpoint(NamedTuple):
@@ -125,7 +127,8 @@ def export(keras: Any, tensorflow: Any, model: Any, wishes: Wishes, directory: s
     endpoints = _served(tensorflow, model, wishes) if wishes.serving else _own(keras, tensorflow, model, wishes)
     try:
         archive = keras.export.ExportArchive()
-        archive.track(model)
+        if not wishes.strip:  # without it Keras keeps just what the signatures read
+            archive.track(model)
         for name, endpoint in endpoints.items():
             archive.add_endpoint(name, endpoint.function, input_signature=list(endpoint.specs))
         archive.write_out(directory, verbose=False)

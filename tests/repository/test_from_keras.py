@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from modelrepo import Repository
+from modelrepo.core.training import Training
 from modelrepo.errors import ModelError, RequestError, SourceError
 from modelrepo.repository import from_keras
 
@@ -143,6 +144,21 @@ def test_a_class_that_keras_does_not_know_is_named_and_can_be_said(
         repository.push(files / "custom.keras", custom_objects=["keras_models:Tripled"])
     pushed = repository.push(files / "custom.keras", custom_objects=["keras_models:Doubled"])
     assert repository.show(pushed.version).keras.custom_objects == ("keras_models:Doubled",)  # type: ignore[union-attr]
+
+
+def test_what_only_training_needs_is_told_and_left_out_on_request(
+    repository: Repository, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(SCRIPT.parent)
+    custom = ["keras_models:Averaged"]
+    whole = repository.push(files / "averaged.keras", custom_objects=custom)
+    assert any("only training needs 2 variables of 8.0 kB" in warning for warning in whole.warnings)
+    stripped = repository.push(files / "averaged.keras", custom_objects=custom, strip=True)
+    assert stripped.warnings == ()
+    assert repository.show(stripped.version).training == Training()
+    assert whole.size - stripped.size > 8000
+    with pytest.raises(RequestError, match="is no Keras file"):
+        repository.push(files, strip=True)
 
 
 def test_code_in_a_file_is_run_only_where_somebody_says_so(repository: Repository, files: Path) -> None:

@@ -25,6 +25,19 @@ class Doubled(keras.layers.Layer):  # type: ignore[misc]
         return given * 2.0
 
 
+class Averaged(keras.layers.Layer):  # type: ignore[misc]
+    """Weights, and what training keeps of their average, which no answer needs."""
+
+    def build(self, shape: Any) -> None:
+        self.kernel = self.add_weight(shape=(shape[-1], 50))
+        self.average = self.add_weight(shape=(shape[-1], 50), trainable=False)
+
+    def call(self, given: Any, training: bool = False) -> Any:  # noqa: FBT001, FBT002 - Keras calls it so
+        if training:
+            self.average.assign(0.99 * self.average + 0.01 * self.kernel)
+        return given @ self.kernel
+
+
 class Sub(keras.Model):  # type: ignore[misc]
     """A subclassed model."""
 
@@ -73,6 +86,10 @@ def custom() -> Any:
     return keras.Sequential([keras.Input((3,), name="x"), Doubled()])
 
 
+def averaged() -> Any:
+    return keras.Sequential([keras.Input((40,), name="x"), Averaged(), layers.Dropout(0.5)])
+
+
 def subclassed() -> Any:
     model = Sub()
     model(np.zeros((1, 4), "float32"))
@@ -104,7 +121,7 @@ def itself(model: Any) -> Any:
     return model
 
 
-MODELS = (sequential, several, by_key, text, any_size, unnamed, custom, subclassed, with_code)
+MODELS = (sequential, several, by_key, text, any_size, unnamed, custom, averaged, subclassed, with_code)
 
 
 def main() -> None:

@@ -98,6 +98,7 @@ class Storing(Rooted):
         serving: str | None = None,
         custom_objects: Sequence[str] = (),
         unsafe_deserialization: bool = False,
+        strip: bool = False,
         keep_source: bool = False,
         progress: Progress | None = None,
     ) -> results.PushResult:
@@ -132,6 +133,7 @@ class Storing(Rooted):
                 or several by name, each with an `input_signature` of named tensors.
             custom_objects: Of a Keras file: where its own classes are, `package.module:Name`.
             unsafe_deserialization: Of a Keras file: let it bring code (Lambda layers).
+            strip: Of a Keras model: leave out variables that no signature reads, which only training needs.
             keep_source: Of a Keras file: store it, too, in `assets.extra`.
             progress: Is told how many bytes are copied.
 
@@ -171,7 +173,7 @@ class Storing(Rooted):
             number=numbered(number),
             smoke=smoke,
         )
-        wishes = Wishes(batch_size, serving, tuple(custom_objects), unsafe_deserialization)
+        wishes = Wishes(batch_size, serving, tuple(custom_objects), unsafe_deserialization, strip)
         with border("push"):
             if golden is not None:
                 data = requests.read_requests(Path(place(golden, "the golden file")))
