@@ -42,6 +42,7 @@ def main() -> NoReturn:
         code = run(sys.argv[1:])
     except _StoppedError as stopped:  # while an answer was written, or before anything began
         code = stopped.code
+    gc.freeze()  # to look through all of it once more, before it goes, takes as long as a move
     sys.exit(code)
 
 

@@ -98,7 +98,7 @@ def test_another_program_gets_the_same_answers_by_the_same_names(
 def test_a_keras_model_whose_variables_tensorflow_serving_leaves_unfilled_is_converted_right(
     models: Repository, named: Callable[[str], str], tmp_path: Path, name: str
 ) -> None:
-    """Converted as it lies there, it answers NaN without a word: so does TensorFlow's own converter, asked directly."""
+    """Converted as it lies there, it answers from memory that nobody filled: TensorFlow's own converter shows it."""
     done = models.convert(named(name), "tflite", output=tmp_path / "model.tflite")
     assert done.loader == "objects"
     assert max(done.compared.differences.values()) <= FLOAT
@@ -115,7 +115,7 @@ def test_a_keras_model_whose_variables_tensorflow_serving_leaves_unfilled_is_con
     words = [sys.executable, "-W", "ignore", "-c", script, models.path(named(name)).path, direct]
     subprocess.run(words, check=True, timeout=300, capture_output=True)
     broken = lite(tmp_path / "direct.tflite", "serving_default", inputs=np.ones((3, 16), "float32"))["output_0"]
-    assert not np.isfinite(broken).all()
+    assert not np.allclose(broken, got, atol=1e-3)
 
 
 @pytest.mark.parametrize(("quantize", "most", "smaller"), [("float16", HALF, 0.7), ("dynamic", WEIGHTS, 0.7)])
