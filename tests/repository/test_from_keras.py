@@ -51,7 +51,8 @@ import json, sys
 sys.path.insert(0, sys.argv[2])
 import keras, tensorflow as tf
 from modelrepo.savedmodel import keras_export
-wishes = keras_export.Wishes(batch=3, custom=("keras_models:Doubled", "keras_models:Sub"), unsafe=True)
+own = tuple(f"keras_models:{name}" for name in ("Doubled", "Averaged", "Sub"))
+wishes = keras_export.Wishes(batch=3, custom=own, unsafe=True)
 told = {}
 for name in sys.argv[3:]:
     model = keras_export.load(keras, f"{sys.argv[1]}/{name}.keras", wishes, sys.argv[2])
@@ -85,6 +86,7 @@ def test_inputs_are_called_as_the_model_calls_them(exported: Any) -> None:
         "any_size": {"picture": "float32"},
         "unnamed": {"input_layer": "float32"},
         "custom": {"x": "float32"},
+        "averaged": {"x": "float32"},
         "subclassed": {"inputs": "float32"},
         "with_code": {"x": "float32"},
     }
