@@ -12,9 +12,12 @@ from modelrepo.cli import completion, describing, differences, exits, render
 from modelrepo.cli.answers import Answer, Answers
 from modelrepo.cli.app import Run, command
 from modelrepo.cli.options import (
+    AfterArgument,
     AllowOption,
+    BeforeArgument,
     MemoryOption,
     RefArgument,
+    SignatureOption,
     TimeoutOption,
     attempt,
     meaning,
@@ -79,13 +82,8 @@ def inspect(
 @command("diff")
 def diff(
     run: Run,
-    before: Annotated[
-        str,
-        typer.Argument(metavar="A", help="What callers know: a version, or ./export.", autocompletion=completion.refs),
-    ],
-    after: Annotated[
-        str, typer.Argument(metavar="B", help="What they would get: likewise.", autocompletion=completion.refs)
-    ],
+    before: BeforeArgument,
+    after: AfterArgument,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 4 where B breaks callers of A, or nobody can tell.")
     ] = False,
@@ -110,9 +108,7 @@ def predict(
     inputs: Annotated[
         str, typer.Option("--input", metavar="FILE", help="The inputs, as JSON or .npz; - for standard input.")
     ],
-    signature: Annotated[
-        str | None, typer.Option("--signature", metavar="S", help="Which signature (serving_default, or the only one).")
-    ] = None,
+    signature: SignatureOption = None,
     load_timeout: TimeoutOption = "5m",
     load_memory: MemoryOption = None,
     allow_op: AllowOption = None,

@@ -6,10 +6,20 @@ from typing import Annotated
 
 import typer
 
-from modelrepo.cli import completion, figures
+from modelrepo.cli import figures
 from modelrepo.cli.answers import Answer
 from modelrepo.cli.app import Run, command
-from modelrepo.cli.options import AllowOption, MemoryOption, TimeoutOption, attempt, meaning, standard_input
+from modelrepo.cli.options import (
+    AfterArgument,
+    AllowOption,
+    BeforeArgument,
+    MemoryOption,
+    SignatureOption,
+    TimeoutOption,
+    attempt,
+    meaning,
+    standard_input,
+)
 from modelrepo.core.units import parse_duration, parse_size
 from modelrepo.errors import ModelRepoError, RefusedError, RequestError
 from modelrepo.repository import results
@@ -18,13 +28,8 @@ from modelrepo.repository import results
 @command("compare")
 def compare(
     run: Run,
-    before: Annotated[
-        str,
-        typer.Argument(metavar="A", help="What callers know: a version, or ./export.", autocompletion=completion.refs),
-    ],
-    after: Annotated[
-        str, typer.Argument(metavar="B", help="What to compare with it: likewise.", autocompletion=completion.refs)
-    ],
+    before: BeforeArgument,
+    after: AfterArgument,
     requests: Annotated[
         str | None,
         typer.Option(
@@ -37,9 +42,7 @@ def compare(
         str | None,
         typer.Option("--labels", metavar="FILE", help="The right class of each row, as JSON, .npy or .npz."),
     ] = None,
-    signature: Annotated[
-        str | None, typer.Option("--signature", metavar="S", help="Which signature (serving_default, or the only one).")
-    ] = None,
+    signature: SignatureOption = None,
     output: Annotated[
         list[str] | None, typer.Option("--output", metavar="KEY", help="Only this output; may be repeated.")
     ] = None,

@@ -9,7 +9,13 @@ import typer
 from modelrepo.cli import describing
 from modelrepo.cli.answers import Answer
 from modelrepo.cli.app import LockOption, Run, command
-from modelrepo.cli.options import AllowOption, MemoryOption, RefArgument, TimeoutOption
+from modelrepo.cli.options import (
+    AllowOption,
+    MemoryOption,
+    RefArgument,
+    SignatureOption,
+    TimeoutOption,
+)
 from modelrepo.core.units import parse_duration, parse_size
 
 
@@ -22,9 +28,7 @@ def convert(
         str | None, typer.Option("--output", metavar="FILE", help="Where it goes; of tfjs, a directory.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Let the repository keep it, beside the version.")] = False,
-    signature: Annotated[
-        str | None, typer.Option("--signature", metavar="S", help="Which signature (serving_default, or the only one).")
-    ] = None,
+    signature: SignatureOption = None,
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", metavar="N", min=1, help="Let it take batches of just this size.")
     ] = None,

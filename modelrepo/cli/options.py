@@ -25,6 +25,15 @@ RefArgument = Annotated[
         autocompletion=completion.refs,
     ),
 ]
+BeforeArgument = Annotated[
+    str, typer.Argument(metavar="A", help="What callers know: a version, or ./export.", autocompletion=completion.refs)
+]
+AfterArgument = Annotated[
+    str, typer.Argument(metavar="B", help="What they would get: likewise.", autocompletion=completion.refs)
+]
+SignatureOption = Annotated[
+    str | None, typer.Option("--signature", metavar="S", help="Which signature (serving_default, or the only one).")
+]
 ChannelOption = Annotated[
     str, typer.Option("--channel", metavar="C", help="Which channel.", autocompletion=completion.channels)
 ]

@@ -15,6 +15,7 @@ from pathlib import Path
 from modelrepo.core.layout import Layout
 from modelrepo.errors import NotFoundError, RefusedError, UnconfirmedError, from_os
 from modelrepo.fs import deletion, durable, locks
+from modelrepo.repository.opening import require_outside
 from modelrepo.repository.writing import token
 
 _PREFIX = "modelrepo-export"
@@ -47,10 +48,7 @@ def goal_of_file(layout: Layout, path: Path) -> Path:
 
 def _outside(layout: Layout, path: Path) -> Path:
     place = Path(os.path.realpath(path))
-    for above in (place, *place.parents):
-        if above == layout.root or Layout(above).config.exists():
-            where = f"{place} lies inside the repository {above}"
-            raise RefusedError(where, kind="inside-repository", hint="name a place outside of it")
+    require_outside(place, "name a place outside of it", layout)
     if not place.parent.is_dir():
         raise NotFoundError(f"there is no directory {place.parent}", kind="directory-missing", hint="make it first")
     return place
@@ -141,12 +139,12 @@ def put_file(file: Path, place: Path) -> None:
         raise taken(place, "nothing") from error
 
 
-def confirm(place: Path, partial: object) -> None:
+def confirm(place: Path, partial: object = None) -> None:
     """Sync the goal's name.
 
     Args:
         place: The goal, which is there.
-        partial: What was done.
+        partial: What was done; None where the caller adds it.
 
     Raises:
         UnconfirmedError: It could not be.

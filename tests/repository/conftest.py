@@ -22,6 +22,29 @@ from modelrepo.fs import durable
 NO_AGES = {"keep_last": 0, "keep_rollback": 1, "min_age": timedelta(0), "grace": timedelta(0)}
 
 
+CONVERTIBLE = Path(__file__).parents[1] / "savedmodel" / "convertible_models.py"
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A repository with models that can be converted; each one's message is its name."""
+    place = tmp_path_factory.mktemp("convertible")
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    subprocess.run([sys.executable, "-W", "ignore", CONVERTIBLE, place], check=True, env=environment, timeout=300)
+    repository = Repository(place / "models")
+    repository.init()
+    for source in sorted(path for path in place.iterdir() if (path / "saved_model.pb").exists()):
+        repository.push(source, load=False, message=source.name)
+    return repository
+
+
+@pytest.fixture
+def named(models: Repository) -> Callable[[str], str]:
+    """The version of a model."""
+    versions = {row.message: str(row.version) for row in models.list()}
+    return lambda name: versions[name]
+
+
 @pytest.fixture(scope="session")
 def _template(tmp_path_factory: pytest.TempPathFactory, samples: Path) -> Path:
     """A repository with v1, v2 and v3 and the exports that they came from, made once."""

@@ -24,28 +24,7 @@ from modelrepo.fs import locks
 
 pytestmark = pytest.mark.tensorflow
 
-SCRIPT = Path(__file__).parents[1] / "savedmodel" / "convertible_models.py"
 FLOAT, HALF, WEIGHTS, INTEGERS = 1e-4, 5e-3, 5e-2, 1e-1
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """A repository with all of them; each one's message is its name."""
-    place = tmp_path_factory.mktemp("convertible")
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    subprocess.run([sys.executable, "-W", "ignore", SCRIPT, place], check=True, env=environment, timeout=300)
-    repository = Repository(place / "models")
-    repository.init()
-    for source in sorted(path for path in place.iterdir() if (path / "saved_model.pb").exists()):
-        repository.push(source, load=False, message=source.name)
-    return repository
-
-
-@pytest.fixture
-def named(models: Repository) -> Callable[[str], str]:
-    """The version of a model."""
-    versions = {row.message: str(row.version) for row in models.list()}
-    return lambda name: versions[name]
 
 
 def archive(**arrays: Any) -> bytes:

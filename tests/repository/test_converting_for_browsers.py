@@ -23,30 +23,8 @@ from modelrepo.errors import ModelError, RequestError
 
 pytestmark = pytest.mark.tensorflow
 
-SCRIPT = Path(__file__).parents[1] / "savedmodel" / "convertible_models.py"
 FLOAT, HALF = 1e-4, 5e-3
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """A repository with all of them; each one's message is its name."""
-    place = tmp_path_factory.mktemp("convertible")
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    words = [sys.executable, "-W", "ignore", str(SCRIPT), str(place)]
-    subprocess.run(words, check=True, env=environment, timeout=300)
-    repository = Repository(place / "models")
-    repository.init()
-    for source in sorted(path for path in place.iterdir() if (path / "saved_model.pb").exists()):
-        repository.push(source, load=False, message=source.name)
-    return repository
-
-
-@pytest.fixture
-def named(models: Repository) -> Callable[[str], str]:
-    """The version of a model."""
-    versions = {row.message: str(row.version) for row in models.list()}
-    return lambda name: versions[name]
 
 
 @pytest.fixture

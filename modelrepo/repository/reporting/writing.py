@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from modelrepo.errors import NotFoundError, RefusedError, UnconfirmedError, from_os
+from modelrepo.errors import NotFoundError, RefusedError
 from modelrepo.fs import durable, machine
+from modelrepo.repository import placing
 from modelrepo.repository.opening import require_outside
 from modelrepo.repository.results.comparing import CompareResult
 from modelrepo.repository.writing import token
@@ -49,16 +50,7 @@ def write(place: Path, result: CompareResult) -> None:
     except BaseException:
         durable.remove_file(temporary)
         raise
-    try:
-        durable.sync_directory(place.parent)
-    except OSError as error:
-        raise UnconfirmedError(
-            f"{place} is there, but {from_os(error, 'sync its name to the disk').message}",
-            durable=False,
-            view=None,
-            recorded=False,
-            hint="mend the cause; `sync` writes it to the disk",
-        ) from error
+    placing.confirm(place)
 
 
 def _taken(place: Path) -> RefusedError:
