@@ -16,7 +16,7 @@ from modelrepo.core.contents import FileEntry
 from modelrepo.core.modes import FILE, PRIVATE, Modes
 from modelrepo.errors import SourceError, SystemRefusedError
 from modelrepo.fs import durable, native
-from modelrepo.fs.digesting import STEP, Seen, digesting, unseen
+from modelrepo.fs.digesting import Pieces, Seen, unseen
 from modelrepo.fs.look import CHUNK, walk
 from modelrepo.fs.reuse import Reuse
 from modelrepo.fs.source import Listing, SourceFile, identity
@@ -26,11 +26,14 @@ _MANY_FILES = 256
 #: Descriptors kept open until their sync; macOS allows 256 in all.
 _OPEN_FILES = 64
 
-#: What opening a file says that has become a link, a socket or a part of another tree since it was listed.
-_REPLACED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENODEV}
+#: Larger files are worth a second thread, and are copied so much at a time.
+STEP = 8 * 1024 * 1024
 
 #: What `copy_file_range` says where it cannot copy between these two files.
 _CANNOT = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.EPERM}
+
+#: What opening a file says that has become a link, a socket or a part of another tree since it was listed.
+_REPLACED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENODEV}
 
 
 def copy(
@@ -179,10 +182,10 @@ class _Copy:
         if self._reuse is not None:
             digest = self._reuse.clone(file.path, file.size, source, target, self._pool, self._seen)
         if digest is None:
-            if file.size > STEP:
-                digest, size = _copy_large(source, target, file.size, self._pool, self._seen)
+            if file.size <= STEP:
+                digest, size = _copy_small(source, target, self._seen)
             else:
-                digest, size = _copy_rest(source, target, self._seen)
+                digest, size = _copy_large(source, target, self._pool, self._seen)
             if size != file.size:
                 raise changed(file.path)
         if self._owned:
@@ -224,8 +227,8 @@ def _opened(file: SourceFile) -> Iterator[int]:
         os.close(source)
 
 
-def _copy_rest(source: int, target: int, seen: Seen) -> tuple[str, int]:
-    """Copy a file from its beginning, by reading and writing; return the SHA-256 of what was written, and its size."""
+def _copy_small(source: int, target: int, seen: Seen) -> tuple[str, int]:
+    """Copy a file in one thread; return the SHA-256 of what was written, and its size."""
     digest = hashlib.sha256()
     size = 0
     view = memoryview(bytearray(CHUNK))
@@ -237,24 +240,28 @@ def _copy_rest(source: int, target: int, seen: Seen) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _copy_large(source: int, target: int, size: int, pool: Executor, seen: Seen) -> tuple[str, int]:
-    """Copy a large file inside the kernel, while another thread digests what has arrived in the target.
+def _copy_large(source: int, target: int, pool: Executor, seen: Seen) -> tuple[str, int]:
+    """Copy a large file inside the kernel, step by step, while another thread digests what has arrived in the target.
 
-    What is digested is what was written; the source's bytes are read once.
+    What is digested is what was written; the source's bytes are read once. Each step is read back by this thread, as
+    long as it is in the processor's cache: so the other does nothing but digest, which takes the longest.
     """
-    offset = 0
-    with digesting(target, pool) as digest:
-        while offset < size:
-            count = _copy_range(source, target, offset)
-            if count == 0:
-                break
-            offset += count
+    done = 0
+    with Pieces(pool) as pieces:
+        while count := _copy_range(source, target, done):
             native.start_writeback(target)
-            digest.arrived(offset)
-            seen(count)
-        if offset:
-            return digest.result(), offset
-    return _copy_rest(source, target, seen)  # the file systems cannot do it
+            arrived = done + count
+            while done < arrived:
+                piece = pieces.take()
+                count = os.preadv(target, [memoryview(piece)[: arrived - done]], done)
+                if count == 0:
+                    raise OSError(errno.EIO, "the copy is shorter than what was written")
+                pieces.give(piece, count)
+                done += count
+                seen(count)
+        if done:
+            return pieces.result(), done
+    return _copy_small(source, target, seen)  # the file systems cannot do it
 
 
 def _copy_range(source: int, target: int, offset: int) -> int:

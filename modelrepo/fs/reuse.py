@@ -145,9 +145,9 @@ def _begin_alike(source: int, stored: int, size: int) -> bool:
 
 def _alike(source: int, stored: int, size: int, pool: Executor, seen: Seen) -> str | None:
     """The SHA-256 of what two files of one size both hold; None where they differ, or cannot be read."""
-    pieces, theirs = Pieces(pool), bytearray(PIECE)
+    theirs = bytearray(PIECE)
     offset = 0
-    try:
+    with contextlib.suppress(OSError), Pieces(pool) as pieces:  # whose trouble it is shows where the source is copied
         while offset < size:
             ours = pieces.take()
             count = os.preadv(source, [ours], offset)
@@ -160,10 +160,6 @@ def _alike(source: int, stored: int, size: int, pool: Executor, seen: Seen) -> s
             seen(count)
         if offset == size:
             return pieces.result()
-    except OSError:  # whose trouble it is shows where the source is copied
-        pass
-    finally:
-        pieces.close()
     seen(-offset)
     return None
 

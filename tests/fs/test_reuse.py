@@ -14,7 +14,7 @@ import pytest
 
 from modelrepo.core.contents import FileEntry
 from modelrepo.fs import copying, reuse
-from modelrepo.fs.digesting import STEP
+from modelrepo.fs.copying import STEP
 from modelrepo.fs.reuse import Reuse, Stored
 from modelrepo.fs.source import look
 from modelrepo.fs.space import Space, measure

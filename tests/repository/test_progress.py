@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelrepo import Repository
-from modelrepo.fs.digesting import STEP
+from modelrepo.fs.copying import STEP
 
 BIG = os.urandom(STEP + 12345)
 
