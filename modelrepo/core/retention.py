@@ -106,11 +106,10 @@ def _reasons(
     reasons += [f"rollback:{channel}" for channel, targets in below.items() if version in targets]
     if version in state.pins:
         reasons.append(PINNED)
-    stored = state.stored.get(version)
-    if stored is None or stored.pushed.age(now) < rules.min_age:
+    # No age is less than none: then nobody needs to read ten thousand lines for when that was.
+    if version not in state.stored or (rules.min_age and state.stored[version].pushed.age(now) < rules.min_age):
         reasons.append("min-age")
-    left = state.left.get(version)
-    if left is not None and left.age(now) < rules.grace:
+    if rules.grace and version in state.left and state.left[version].age(now) < rules.grace:
         reasons.append("grace")
     if version in newest:
         reasons.append("keep-last")

@@ -13,7 +13,6 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from modelrepo.core.refs import Version
 from modelrepo.fs import processes
@@ -37,7 +36,7 @@ class Use:
     unseen: int
 
 
-def in_use(directories: Mapping[Version, Path], only: Collection[Version] | None = None) -> Use:
+def in_use(directories: Mapping[Version, os.PathLike[str] | str], only: Collection[Version] | None = None) -> Use:
     """Look at every process once.
 
     Args:
@@ -74,7 +73,7 @@ class _Files:
         elsewhere: The files of mappings that were found to be no version's, as `/proc` writes them.
     """
 
-    def __init__(self, directories: Mapping[Version, Path], asked: Collection[Version]) -> None:
+    def __init__(self, directories: Mapping[Version, os.PathLike[str] | str], asked: Collection[Version]) -> None:
         self._directories = directories
         self._asked = {str(directories[version]): version for version in asked}
         self._parents = {os.path.dirname(place) for place in self._asked}
@@ -82,8 +81,23 @@ class _Files:
         self.elsewhere: set[bytes] = set()
         self._having: dict[_Key, set[Version]] = {}
         for place, version in self._asked.items():
-            for number, below in _numbers(place):
-                self.by_number.setdefault(number, []).append((version, below))
+            self._note(place, version)
+
+    def _note(self, directory: str, version: Version) -> None:
+        """Note what lies in a version's directory and below, and the directory itself."""
+        by_number, stack = self.by_number, [""]
+        while stack:
+            below = stack.pop()
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                # Of a directory, overlay's listing may give another number than `stat`.
+                number = os.stat(f"{directory}{below}", follow_symlinks=False).st_ino
+                by_number.setdefault(number, []).append((version, below))
+                with os.scandir(f"{directory}{below}") as entries:
+                    for entry in entries:
+                        if entry.is_dir(follow_symlinks=False):
+                            stack.append(f"{below}/{entry.name}")
+                        else:
+                            by_number.setdefault(entry.inode(), []).append((version, f"{below}/{entry.name}"))
 
     def having(self, key: _Key) -> set[Version]:
         """The versions that have this very file or directory."""
@@ -136,22 +150,6 @@ def _key(path: str, *, follow_symlinks: bool = True) -> _Key | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def _numbers(directory: str) -> Iterator[tuple[int, str]]:
-    """The inode numbers in a directory and below, its own too, each with the path below the directory."""
-    stack = [""]
-    while stack:
-        below = stack.pop()
-        with contextlib.suppress(FileNotFoundError, PermissionError):
-            # Of a directory, overlay's listing may give another number than `stat`.
-            yield os.stat(f"{directory}{below}", follow_symlinks=False).st_ino, below
-            with os.scandir(f"{directory}{below}") as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        stack.append(f"{below}/{entry.name}")
-                    else:
-                        yield entry.inode(), f"{below}/{entry.name}"
 
 
 def _used_by(process: int, files: _Files) -> Iterator[Version]:

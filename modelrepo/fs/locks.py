@@ -143,7 +143,7 @@ class Hold:
             self.descriptor = -1
 
 
-def take(path: Path, *, exclusive: bool = False) -> Hold | None:
+def take(path: Path | str, *, exclusive: bool = False) -> Hold | None:
     """Hold a directory without waiting.
 
     The hold is on the directory that the path names when this returns: the path is looked at again behind the lock.
@@ -170,7 +170,7 @@ def take(path: Path, *, exclusive: bool = False) -> Hold | None:
     return None
 
 
-def holders(path: Path) -> list[str]:
+def holders(path: Path | str) -> list[str]:
     """Who holds an `flock` on a path: `process 123 (modelrepo push ./export)`. Empty where the system does not say."""
     try:
         status = os.stat(path, follow_symlinks=False)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelrepo.fs import native
-from modelrepo.fs.look import open_regular
+from modelrepo.fs.files import open_regular
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Space:
         return self.own + whole + sum(size for device, place, size in twice if (device, place, size) not in held)
 
 
-def measure(directories: Iterable[Path], *, blocks: bool, besides: str = "") -> Space:
+def measure(directories: Iterable[Path | str], *, blocks: bool, besides: str = "") -> Space:
     """Look at all files below some directories; what is gone, or may not be looked at, counts as nothing.
 
     Args:

@@ -15,7 +15,8 @@ from modelrepo.core.layout import RECORD, STATE, Layout
 from modelrepo.core.refs import Version
 from modelrepo.errors import IntegrityError, ModelRepoError, from_os, told
 from modelrepo.fs import durable
-from modelrepo.fs.look import file_digest, kind_at, names_in, read_file, walk
+from modelrepo.fs.files import file_digest, read_file
+from modelrepo.fs.look import kind_at, names_in, walk
 from modelrepo.repository.results import Problem
 from modelrepo.repository.snapshot import Snapshot
 from modelrepo.repository.writing import Writer, token
@@ -69,6 +70,14 @@ def names(layout: Layout, version: Version) -> list[str]:
         if (place := place_of(layout, version)) is not None:
             return names_in(place)
     return []
+
+
+def versions(layout: Layout) -> frozenset[Version]:
+    """The versions of which something may have been made."""
+    with contextlib.suppress(PermissionError):
+        found = map(Version.from_name, names_in(layout.derived))
+        return frozenset(version for version in found if version is not None)
+    return frozenset()
 
 
 def of(layout: Layout, version: Version) -> Iterator[Derived]:

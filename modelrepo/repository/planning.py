@@ -131,16 +131,16 @@ def _holders(snapshot: Snapshot, asked: Collection[Version]) -> tuple[dict[Versi
     return held, use.unseen
 
 
-class _Directories(Mapping[Version, Path]):
+class _Directories(Mapping[Version, str]):
     """Where the versions are, each said when asked: of ten thousand, a decision about one asks for few."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
-    def __getitem__(self, version: Version) -> Path:
+    def __getitem__(self, version: Version) -> str:
         if version not in self._snapshot.present:
             raise KeyError(version)
-        return self._snapshot.layout.version(version)
+        return self._snapshot.layout.place(version)
 
     def __iter__(self) -> Iterator[Version]:
         return iter(self._snapshot.present)
@@ -149,7 +149,7 @@ class _Directories(Mapping[Version, Path]):
         return len(self._snapshot.present)
 
 
-def _lease(directory: Path) -> Holders:
+def _lease(directory: str) -> Holders:
     """Whether somebody leases a version, or nobody can say.
 
     To know, it is held exclusively for a moment; a lease that comes in that moment tries again.
@@ -166,7 +166,7 @@ def _lease(directory: Path) -> Holders:
     return (), ()
 
 
-def leasers(directory: Path) -> tuple[str, ...]:
+def leasers(directory: Path | str) -> tuple[str, ...]:
     """Who leases a version, by name. Somebody does: one whom the system does not name is said to be unseen."""
     return tuple(locks.holders(directory)) or (locks.UNSEEN_HOLDER,)
 

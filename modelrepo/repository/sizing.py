@@ -12,7 +12,7 @@ from modelrepo.repository import derived
 from modelrepo.repository.snapshot import Snapshot
 
 
-def freed(layout: Layout, going: Iterable[Path], staying: Iterable[Path]) -> int:
+def freed(layout: Layout, going: Iterable[Path | str], staying: Iterable[Path | str]) -> int:
     """Bytes that deleting some versions' directories would free; a manifest outlives its version.
 
     Of blocks that are shared with files outside of the repository, nobody knows: two versions that go together and
@@ -33,8 +33,12 @@ def would_free(snapshot: Snapshot, versions: Iterable[Version]) -> int:
     """Bytes that deleting some versions of a repository, and what was made of them, would free."""
     going = set(versions)
     layout = snapshot.layout
-    made = [layout.derived_of(version) for version in going if derived.names(layout, version)]
-    return freed(layout, [*map(layout.version, going), *made], map(layout.version, snapshot.present - going))
+    made = [
+        str(layout.derived_of(version))
+        for version in going & derived.versions(layout)
+        if derived.names(layout, version)
+    ]
+    return freed(layout, [*map(layout.place, going), *made], map(layout.place, snapshot.present - going))
 
 
 def unshared(snapshot: Snapshot, version: Version, size: int) -> int:
