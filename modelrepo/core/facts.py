@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from modelrepo.core.refs import Version
 from modelrepo.core.versions import Versions
@@ -15,6 +16,9 @@ T = TypeVar("T")
 Lines = tuple[int, ...]
 #: A number and an offset for each line of each version.
 Columns = tuple["array[int]", "array[int]"]
+DIGEST_BYTES = 32
+_DIGEST = re.compile("sha256:([0-9a-f]{64})")
+_NOTHING: Any = object()
 _NO_COLUMNS: Columns = (array("q"), array("q"))
 
 
@@ -49,13 +53,21 @@ class Facts(Mapping[Version, T]):
         return self._lines
 
     def __getitem__(self, version: Version) -> T:
+        found: T = self.get(version, _NOTHING)
+        if found is _NOTHING:
+            raise KeyError(version)
+        return found
+
+    def get(self, version: Version, default: Any = None) -> Any:  # noqa: ANN401 - as `Mapping.get`
+        """The fact, or what stands in for it: for most versions there is no pin and no annotation."""
         number = version.number
-        if number not in self._known:
-            lines = self._spread().get(number)
-            if lines is None or self._read is None:
-                raise KeyError(version)
-            self._known[number] = self._read(version, lines)
-        return self._known[number]
+        if number in self._known:
+            return self._known[number]
+        lines = self._spread().get(number)
+        if lines is None or self._read is None:
+            return default
+        fact = self._known[number] = self._read(version, lines)
+        return fact
 
     def __contains__(self, version: object) -> bool:
         return isinstance(version, Version) and version.number in self._spread()
@@ -101,3 +113,66 @@ class Facts(Mapping[Version, T]):
         if len(numbers) != len(lines):  # several lines for one version
             numbers = array("q", (number for number, many in self._lines.items() for _ in many))
         return numbers, lines
+
+
+class Digests:
+    """A SHA-256 for each of some versions, as 32 bytes.
+
+    Args:
+        numbers: The versions, where an index told.
+        column: Their digests, one behind the other.
+    """
+
+    __slots__ = ("_column", "_known", "_numbers")
+
+    def __init__(self, numbers: array[int] | None = None, column: bytes = b"") -> None:
+        self._numbers = numbers
+        self._column = column
+        self._known: dict[int, bytes] = {}
+
+    def _spread(self) -> dict[int, bytes]:
+        if self._numbers is not None:
+            column = self._column
+            places = range(0, len(column), DIGEST_BYTES)
+            self._known = dict(zip(self._numbers, (column[at : at + DIGEST_BYTES] for at in places), strict=True))
+            self._numbers, self._column = None, b""
+        return self._known
+
+    def get(self, version: Version) -> bytes | None:
+        """A version's; None where there is none."""
+        return self._spread().get(version.number)
+
+    def __len__(self) -> int:
+        return len(self._spread())
+
+    def __repr__(self) -> str:
+        return f"Digests({self._spread()})"
+
+    def __eq__(self, other: object) -> bool:
+        return self._spread() == other._spread() if isinstance(other, Digests) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._spread().items()))
+
+    def __copy__(self) -> Digests:
+        made = Digests(self._numbers, self._column)
+        made._known = dict(self._known)
+        return made
+
+    def put(self, version: Version, digest: str) -> None:
+        """Note a digest, written `sha256:` and 64 hex digits; what is written otherwise is none."""
+        match = _DIGEST.fullmatch(digest)
+        if match:
+            self._spread()[version.number] = bytes.fromhex(match[1])
+        else:
+            self.drop(version)
+
+    def drop(self, version: Version) -> None:
+        """Forget a version's."""
+        self._spread().pop(version.number, None)
+
+    def columns(self) -> tuple[array[int], bytes]:
+        """The versions and their digests, to be written into an index."""
+        if self._numbers is not None:
+            return self._numbers, self._column
+        return array("q", self._known), b"".join(self._known.values())

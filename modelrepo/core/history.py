@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Literal
 
 from modelrepo.core.annotations import Annotation
-from modelrepo.core.facts import Facts
+from modelrepo.core.facts import Digests, Facts
 from modelrepo.core.moment import Moment
 from modelrepo.core.records import Line, Record
 from modelrepo.core.refs import Version
@@ -48,6 +48,7 @@ class State:
         highest: The highest number in any record; numbers are never used again.
         size: Bytes of all versions that were pushed and not deleted.
         stored: Versions that were pushed and not deleted.
+        manifests: The digests of their manifests' raw bytes: a list compares ten thousand, and reads no line for it.
         removed: Versions that were deleted, and when.
         pins: Pinned versions.
         annotations: What was said about versions after their push, also about deleted ones.
@@ -61,6 +62,7 @@ class State:
     highest: int = 0
     size: int = 0
     stored: Facts[Stored] = field(default_factory=Facts)
+    manifests: Digests = field(default_factory=Digests)
     removed: Facts[datetime] = field(default_factory=Facts)
     pins: Facts[Pin] = field(default_factory=Facts)
     annotations: Facts[Annotation] = field(default_factory=Facts)
@@ -104,6 +106,7 @@ class _Fold:
         self.highest = state.highest
         self.size = state.size
         self.stored = copy(state.stored)
+        self.manifests = copy(state.manifests)
         self.removed = copy(state.removed)
         self.pins = copy(state.pins)
         self.annotations = copy(state.annotations)
@@ -126,6 +129,7 @@ class _Fold:
             self.highest,
             self.size,
             self.stored,
+            self.manifests,
             self.removed,
             self.pins,
             self.annotations,
@@ -153,6 +157,7 @@ class _Fold:
             case "push" | "adopt" if version is not None:
                 self._forget(version)
                 self.stored.put(version, stored((record,)), line)
+                self.manifests.put(version, record.manifest_digest or "")
                 self.size += record.size or 0
             case "push-again" if version is not None and version in self.stored:
                 self.stored.add(version, self.stored[version].replaced(pushed=record.moment), line)
@@ -214,17 +219,18 @@ class _Fold:
         if version in self.stored:
             self.size -= self.stored[version].size
             self.stored.drop(version)
+            self.manifests.drop(version)
 
 
 def stored(records: Sequence[Record]) -> Stored:
     """What a push or adoption says of its version, and the pushes of the same content behind it."""
     first = records[0]
     return Stored(
-        first.digest or "",
-        first.manifest_digest or "",
-        first.size or 0,
-        first.files or 0,
-        records[-1].moment,
+        digest=first.digest or "",
+        manifest_digest=first.manifest_digest or "",
+        size=first.size or 0,
+        files=first.files or 0,
+        pushed=records[-1].moment,
         adopted=first.action == "adopt",
     )
 

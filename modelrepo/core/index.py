@@ -1,7 +1,8 @@
 """The index: the journal's sum up to one line, as a file from which a command takes what it needs.
 
 It is derived: a lost or wrong one costs time and nothing else. What records say of versions it does not repeat, it
-says where their lines stand. A header of JSON, then columns of numbers, then a checksum of both.
+says where their lines stand; but for the digests of manifests, which a list of ten thousand compares with the bytes. A
+header of JSON, then columns of numbers, then a checksum of both.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from modelrepo.core import history
-from modelrepo.core.facts import Facts, Lines
+from modelrepo.core.facts import DIGEST_BYTES, Digests, Facts, Lines
 from modelrepo.core.history import State
 from modelrepo.core.records import Record
 from modelrepo.core.refs import Version, is_channel
@@ -23,8 +24,9 @@ from modelrepo.core.versions import Stack, Versions
 from modelrepo.errors import IntegrityError
 
 T = TypeVar("T")
-_FORMAT = 1
+_FORMAT = 2
 _NUMBER_BYTES = 8
+_MANIFESTS = "manifests"
 _SEAL = re.compile(rb"[0-9a-f]{8}\n")
 _SEAL_BYTES = 9
 
@@ -95,6 +97,8 @@ def encode(index: Index) -> bytes:
     for name in _FACTS:
         facts: Facts[Any] = getattr(state, name)
         parts += zip((name, f"{name}@"), facts.columns(), strict=True)
+    numbers, digests = state.manifests.columns()
+    parts += [(_MANIFESTS, numbers), (f"{_MANIFESTS}#", array("q", digests))]
     parts += [(f"stack:{name}", stack.numbers) for name, stack in state.stacks.items()]
     parts += [(f"rolled:{name}", array("q", those.numbers)) for name, those in state.rolled_back.items()]
     header = {
@@ -131,6 +135,7 @@ def decode(data: bytes, read: Callable[[int], Record]) -> Index:
         facts: dict[str, Any] = {
             name: Facts(_pair(columns[name], columns[f"{name}@"]), _reader(name, read)) for name in _FACTS
         }
+        manifests = _digests(columns[_MANIFESTS], columns[f"{_MANIFESTS}#"])
         stacks = {name: Stack.of(_numbers(column)) for name, column in _named(columns, "stack").items()}
         rolled_back = {name: Versions.of(_numbers(column)) for name, column in _named(columns, "rolled").items()}
         *places, digest, crc = header["mark"]
@@ -141,6 +146,7 @@ def decode(data: bytes, read: Callable[[int], Record]) -> Index:
             State(
                 highest,
                 size,
+                manifests=manifests,
                 stacks=stacks,
                 rolled_back=rolled_back,
                 former=frozenset(header["former"]),
@@ -185,6 +191,13 @@ def _pair(numbers: array[int], lines: array[int]) -> tuple[array[int], array[int
     if len(numbers) != len(lines) or (lines and min(lines) < 0):
         raise ValueError("it is no index: its lines are not its versions'")
     return _numbers(numbers), lines
+
+
+def _digests(numbers: array[int], column: array[int]) -> Digests:
+    """Versions, and a digest for each."""
+    if len(column) * _NUMBER_BYTES != len(numbers) * DIGEST_BYTES or len(set(numbers)) != len(numbers):
+        raise ValueError("it is no index: its digests are not its versions'")
+    return Digests(_numbers(numbers), column.tobytes())
 
 
 def _order() -> str:

@@ -13,7 +13,8 @@ from modelrepo.core.outline import Outline
 from modelrepo.core.refs import NumberRef, Ref, Version, parse_channel
 from modelrepo.core.serving import model_name, server_config
 from modelrepo.errors import IntegrityError, ModelRepoError, NotFoundError, RequestError, told
-from modelrepo.fs.look import NO_FILE, read_file, room
+from modelrepo.fs.files import NO_FILE, read_file
+from modelrepo.fs.look import room
 from modelrepo.repository import derived, opening, planning, routing, sizing, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import (
@@ -57,7 +58,6 @@ def summaries(
 
 
 def _summary(snapshot: Snapshot, version: Version) -> VersionSummary:
-    stored = snapshot.state.stored.get(version)
     state: dict[str, Any] = {
         "version": version,
         "channels": snapshot.channels_of(version),
@@ -67,6 +67,7 @@ def _summary(snapshot: Snapshot, version: Version) -> VersionSummary:
     try:
         said = _outline(snapshot, version)
     except (ModelRepoError, OSError) as error:
+        stored = snapshot.state.stored.get(version)
         return VersionSummary(
             digest=stored.digest if stored else "",
             size=stored.size if stored else 0,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelrepo.core import outline
-from modelrepo.core.annotations import About, Annotation
+from modelrepo.core.annotations import About
 from modelrepo.core.config import Config
 from modelrepo.core.contents import MAX_MANIFEST_BYTES
 from modelrepo.core.history import Evidence, State, effective_stack, settle
@@ -24,8 +24,9 @@ from modelrepo.core.refs import Ref, Version
 from modelrepo.core.versions import Stack, Versions
 from modelrepo.errors import BusyError, IntegrityError
 from modelrepo.fs import native
+from modelrepo.fs.files import NO_FILE, read_file
 from modelrepo.fs.known import Known
-from modelrepo.fs.look import NO_FILE, Tree, View, read_file, read_tree, read_views
+from modelrepo.fs.look import Tree, View, read_tree, read_views
 from modelrepo.repository.opening import follow, journal_damaged, open_config, open_known
 from modelrepo.repository.resolving import resolve
 
@@ -130,8 +131,9 @@ class Snapshot:
 
     def about(self, manifest: Manifest | Outline) -> About:
         """What is said of a version: its manifest's words and numbers, and what was said since."""
-        said = About(manifest.labels, manifest.metrics, manifest.message)
-        return self.state.annotations.get(manifest.version, Annotation()).over(said)
+        said = About(labels=manifest.labels, metrics=manifest.metrics, message=manifest.message)
+        since = self.state.annotations.get(manifest.version)
+        return said if since is None else since.over(said)
 
     def manifest(self, version: Version) -> Manifest:
         """A version's manifest; see `read_manifest`."""
@@ -181,14 +183,13 @@ class Snapshot:
                 kind="manifest-missing",
                 hint="run `modelrepo verify` to see what else is wrong with it",
             ) from error
-        stored = self.state.stored.get(version)
-        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        if stored is not None and stored.manifest_digest != digest:
+        digest = hashlib.sha256(data)
+        if version in self.state.stored and self.state.manifests.get(version) != digest.digest():
             raise IntegrityError(
                 f"{path} is not the manifest that was pushed",
                 kind="manifest-damaged",
-                expected=stored.manifest_digest,
-                got=digest,
+                expected=self.state.stored[version].manifest_digest,
+                got=f"sha256:{digest.hexdigest()}",
                 hint="it was edited or replaced; run `modelrepo verify`, and push the model again",
             )
         return data

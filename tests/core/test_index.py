@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelrepo.core.facts import Digests
 from modelrepo.core.history import EMPTY, State, fold_lines
 from modelrepo.core.index import Index, Mark, Stamp, decode, encode, seal, unseal
 from modelrepo.core.moment import Moment
@@ -43,7 +44,8 @@ def journal(steps: list[dict[str, Any]]) -> tuple[Line, ...]:
     chain = Chain(NOW, Actor(user="ada", uid=1, host="host"))
     chain.add(phase="start")
     for number, step in enumerate(steps):
-        chain.add(time=NOW.time + timedelta(minutes=number), digest=f"d{number}", manifest_digest=f"m{number}", **step)
+        digests = {"digest": f"d{number}", "manifest_digest": f"sha256:{number:064x}"}
+        chain.add(time=NOW.time + timedelta(minutes=number), **digests, **step)
     return parse_journal(chain.data).lines
 
 
@@ -124,7 +126,7 @@ def test_an_index_that_is_not_whole_is_none(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize(
     "header",
-    [b"", b"[]", b"{}", b'{"index":2,"order":"0100000000000000"}', b'{"index":1,"order":"0000000000000001"}', b"\xff"],
+    [b"", b"[]", b"{}", b'{"index":1,"order":"0100000000000000"}', b'{"index":2,"order":"0000000000000001"}', b"\xff"],
 )
 def test_what_is_whole_but_no_index_of_this_program_is_none(header: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - whatever is wrong with it
@@ -195,3 +197,31 @@ def test_a_column_without_versions_is_none(number: int) -> None:
     forged = whole[:start] + number.to_bytes(8, sys.byteorder, signed=True) + whole[start + 8 :]
     with pytest.raises(ValueError, match="no version has such a number"):
         decode(seal(forged), reader(lines))
+
+
+def test_a_list_reads_no_line_to_know_the_digests_of_manifests() -> None:
+    lines = journal([{"action": "push", "version": Version(number), "size": 1} for number in (1, 2, 3)])
+    read = decode(encode(Index(MARK, STAMP, fold_lines(lines))), reader(()))
+    assert read.state.manifests.get(Version(3)) == (2).to_bytes(32, "big")
+    assert read.state.manifests.get(Version(4)) is None
+
+
+def test_what_is_written_as_no_digest_is_none() -> None:
+    digests = Digests()
+    digests.put(Version(1), "sha256:" + "0" * 64)
+    digests.put(Version(1), "sha256:" + "0" * 63)
+    digests.put(Version(2), "")
+    assert len(digests) == 0
+
+
+@pytest.mark.parametrize("count", [0, 3, 8])
+def test_digests_of_other_lengths_are_none(count: int) -> None:
+    lines = journal([{"action": "push", "version": Version(1), "size": 5}])
+    head, _, rest = bytes(unseal(encode(Index(MARK, STAMP, fold_lines(lines))))).partition(b"\n")
+    header = json.loads(head)
+    columns = dict(header["columns"])
+    before = sum(columns[name] for name in list(columns)[: list(columns).index("manifests#")]) * 8
+    header["columns"] = [(name, count if name == "manifests#" else columns[name]) for name in columns]
+    forged = rest[:before] + bytes(8 * count) + rest[before + 32 :]
+    with pytest.raises(ValueError, match="its digests are not its versions'"):
+        decode(seal(json.dumps(header).encode() + b"\n" + forged), reader(lines))
