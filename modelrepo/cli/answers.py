@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from modelrepo.core.values import Value, as_json
+from modelrepo.core.values import Value, as_json, plain
 from modelrepo.errors import ModelRepoError, UnconfirmedError
 
 if TYPE_CHECKING:  # it brings pydantic
@@ -158,7 +158,7 @@ def _columns() -> int:
 
 def document(result: Value | Document | Sequence[Value] | None, error: ModelRepoError | None, code: int) -> str:
     """The one JSON document of a command."""
-    return _written(_plain(result) if error is None else _failed(result, error, code))
+    return _written(({} if result is None else result) if error is None else _failed(result, error, code))
 
 
 def documents(parts: Iterable[tuple[str, Answer, int]]) -> str:
@@ -178,10 +178,10 @@ def documents(parts: Iterable[tuple[str, Answer, int]]) -> str:
 
 def _written(body: Any) -> str:  # noqa: ANN401 - JSON
     """Written for people too: one thing over several lines, of many things one a line, which is fast as well."""
-    if isinstance(body, list) and body:
-        lines = (json.dumps(each, ensure_ascii=True, allow_nan=False) for each in body)
-        return "[\n  " + ",\n  ".join(lines) + "\n]"
-    return json.dumps(body, indent=2, ensure_ascii=True, allow_nan=False)
+    if isinstance(body, list | tuple) and body:
+        line = json.JSONEncoder(ensure_ascii=True, allow_nan=False, default=plain).encode
+        return "[\n  " + ",\n  ".join(map(line, body)) + "\n]"
+    return json.dumps(body, indent=2, ensure_ascii=True, allow_nan=False, default=plain)
 
 
 def _failed(result: Value | Document | Sequence[Value] | None, error: ModelRepoError, code: int) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def read(data: bytes) -> Outline | None:
         data: The bytes, vouched for.
     """
     try:
-        fields = json.loads(data.decode(), object_pairs_hook=kinds.once)
+        fields = json.loads(data.decode())
         message, signatures = fields.get("message"), fields.get("signatures")
         if fields.get("format", FORMAT) != FORMAT or not isinstance(signatures, dict | None):
             return None

@@ -109,7 +109,7 @@ class Record(Value, renamed={"origin": "from"}, kw_only=True):
     @property
     def moment(self) -> Moment:
         """When it was recorded."""
-        return Moment(self.time, self.boot, self.uptime)
+        return Moment(time=self.time, boot=self.boot, uptime=self.uptime)
 
 
 def _channel(value: object) -> str:

@@ -92,27 +92,37 @@ class Value:
 
     def as_json(self) -> dict[str, Any]:
         """Its fields as `json.dumps` takes them."""
-        names = self._renamed
-        return {names.get(name, name): as_json(value) for name, value in self.__dict__.items()}
+        return {name: as_json(value) for name, value in plain(self).items()}
 
 
 def as_json(value: Any) -> Any:  # noqa: ANN401 - whatever a field holds
     """A value, a document, or what they are made of, as `json.dumps` takes it."""
     if value is None or isinstance(value, str | int | float):
         return value
-    if isinstance(value, Version):
-        return str(value)
     if isinstance(value, tuple | list):
         return [as_json(each) for each in value]
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {str(key): as_json(each) for key, each in value.items()}
-    if isinstance(value, Value):
-        return value.as_json()
+    return as_json(plain(value))
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a field holds
+    """What JSON has no word for, in words that it has; `json.dumps(…, default=plain)` asks again for what is in there.
+
+    >>> import json
+    >>> json.dumps({"since": [Version(7), datetime(2026, 1, 2, tzinfo=UTC)]}, default=plain)
+    '{"since": ["v7", "2026-01-02T00:00:00.000000Z"]}'
+    """
+    if isinstance(value, Version):
+        return str(value)
     if isinstance(value, datetime):
         return format_time(value)
-    if is_dataclass(value):
-        return as_json(vars(value))
-    return value.model_dump(mode="json", by_alias=True)  # a document
+    if isinstance(value, Value):
+        names = value._renamed  # noqa: SLF001 - of this class
+        return {names.get(name, name): each for name, each in value.__dict__.items()} if names else value.__dict__
+    if isinstance(value, Mapping):
+        return {str(key): each for key, each in value.items()}
+    return vars(value) if is_dataclass(value) else value.model_dump(mode="json", by_alias=True)  # a document
 
 
 def format_time(moment: datetime) -> str:

@@ -17,7 +17,8 @@ from modelrepo.core.modes import FILE, PRIVATE, Modes
 from modelrepo.errors import SourceError, SystemRefusedError
 from modelrepo.fs import durable, native
 from modelrepo.fs.digesting import Pieces, Seen, unseen
-from modelrepo.fs.look import CHUNK, walk
+from modelrepo.fs.files import CHUNK
+from modelrepo.fs.look import walk
 from modelrepo.fs.reuse import Reuse
 from modelrepo.fs.source import Listing, SourceFile, identity
 

@@ -17,7 +17,7 @@ from modelrepo.core.modes import FILE
 from modelrepo.core.records import Parsed, Record, decode, line_digest, parse_journal
 from modelrepo.core.values import Value
 from modelrepo.fs import durable
-from modelrepo.fs.look import open_regular, read_file
+from modelrepo.fs.files import open_regular, read_file
 
 MAX_JOURNAL_BYTES = 1024 * 1024 * 1024
 _MAX_INDEX_BYTES = 256 * 1024 * 1024
@@ -86,12 +86,12 @@ class _File:
             IntegrityError: There is none.
         """
         size = _LINE_BYTES
-        raw = self.read(start, size)
-        while b"\n" not in raw and len(raw) == size:
+        raw = os.pread(self.descriptor, size, start)
+        while (end := raw.find(b"\n") + 1) == 0 and len(raw) == size:
             size *= 2
             raw = self.read(start, size)
         try:
-            return decode(raw[: raw.find(b"\n") + 1])
+            return decode(raw[:end])
         except ValueError as error:
             raise indexing.misfit() from error
 

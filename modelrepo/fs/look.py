@@ -1,80 +1,16 @@
-"""Looking without touching: bounded reads that follow no link and never wait on a pipe, and what stands in the root."""
+"""Looking without touching: what stands in the root, below a version, and at a name; no link is followed."""
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from modelrepo.core.layout import STATE, SYSTEM_ENTRIES, Layout, version_in_view, version_of_path
 from modelrepo.core.refs import Version, is_channel, number_of
 from modelrepo.core.values import Value
 from modelrepo.core.versions import Versions
-
-#: What fits into a core's own cache: with 1 MiB, reading and writing took twice as long (docs/decisions/0007).
-CHUNK = 256 * 1024
-#: What `read_file` says of something that is no file to be read. All else (`EIO`, `EMFILE`, …) is the system's trouble.
-NO_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ELOOP, errno.EFBIG, errno.EISDIR})
-
-
-def open_regular(path: Path | str) -> int:
-    """Open a regular file for reading, following no link.
-
-    Raises:
-        OSError: It is missing, a link, a pipe or anything else (`EINVAL`), or may not be read.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno != errno.ENXIO:  # a socket, or a device without a driver
-            raise
-        raise _irregular(path) from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise _irregular(path)
-    return descriptor
-
-
-def _irregular(path: Path | str) -> OSError:
-    return OSError(errno.EINVAL, "not a regular file", str(path))
-
-
-def read_file(path: Path, limit: int) -> bytes:
-    """Read a regular file.
-
-    Raises:
-        OSError: As `open_regular`; `EFBIG` where it has more than `limit` bytes.
-    """
-    with os.fdopen(open_regular(path), "rb", buffering=0) as file:
-        data = file.read(min(os.fstat(file.fileno()).st_size, limit) + 1)  # no buffer for the whole limit
-        while len(data) <= limit and (more := file.read(limit + 1 - len(data))):  # it grows, or a signal came
-            data += more
-    if len(data) > limit:
-        raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))
-    return data
-
-
-def file_digest(path: Path, seen: Callable[[int], None] | None = None) -> tuple[int, str]:
-    """A regular file's size and digest, read now.
-
-    Args:
-        path: Which file.
-        seen: Is told of every piece that was read, in bytes.
-    """
-    digest = hashlib.sha256()
-    size = 0
-    buffer = bytearray(CHUNK)
-    view = memoryview(buffer)
-    with os.fdopen(open_regular(path), "rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            digest.update(view[:count])
-            size += count
-            if seen is not None:
-                seen(count)
-    return size, f"sha256:{digest.hexdigest()}"
 
 
 class Link(Value):

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 
 from modelrepo.fs import native
 from modelrepo.fs.digesting import PIECE, Pieces, Seen
-from modelrepo.fs.look import open_regular
+from modelrepo.fs.files import open_regular
 
 #: Below this, a copy costs less than the looking.
 SMALLEST = 16 * 1024

@@ -16,7 +16,8 @@ from pathlib import Path
 from modelrepo.core.contents import MAX_FILES, MAX_LEVELS, name_problem
 from modelrepo.core.layout import MANIFEST, STATE
 from modelrepo.errors import SourceError
-from modelrepo.fs.look import kind_of, open_regular
+from modelrepo.fs.files import open_regular
+from modelrepo.fs.look import kind_of
 
 #: TensorFlow looks for one of these at the top (tensorflow/python/saved_model/loader_impl.py).
 MODEL_FILES = {"saved_model.pb": "pb", "saved_model.pbtxt": "pbtxt", "saved_model.cpb": "cpb"}

@@ -17,7 +17,7 @@ from modelrepo.core.refs import Version
 from modelrepo.core.values import format_time
 from modelrepo.errors import SystemRefusedError
 from modelrepo.fs import durable, machine
-from modelrepo.fs.look import read_file
+from modelrepo.fs.files import read_file
 from modelrepo.repository.snapshot import Snapshot
 from modelrepo.repository.writing import check_file_system, token
 

@@ -29,6 +29,7 @@ from modelrepo.errors import (
     UnconfirmedError,
 )
 from modelrepo.fs import copying, look, machine, source
+from modelrepo.fs.files import file_digest
 from modelrepo.repository import admitting, checking, golden, inspecting, keeping, leasing, placing, staging
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.inspecting import Limits
@@ -188,7 +189,7 @@ def _listing(directory: Path, wishes: Wishes) -> source.Listing:
 
 
 def _record(manifest: Manifest, wishes: Wishes, requests: Requests, made: Made, listing: source.Listing) -> Record:
-    digests = {file.path: look.file_digest(Path(file.real)) for file in listing.files}
+    digests = {file.path: file_digest(Path(file.real)) for file in listing.files}
     files = tuple(FileEntry(path=path, size=size, digest=digest) for path, (size, digest) in sorted(digests.items()))
     measured = requests.calibration
     return Record(

@@ -17,7 +17,7 @@ from modelrepo.core.refs import NumberRef, Version, looks_like_path, parse_ref
 from modelrepo.core.signatures import Signature, compare
 from modelrepo.errors import ModelError
 from modelrepo.fs import source
-from modelrepo.fs.look import file_digest
+from modelrepo.fs.files import file_digest
 from modelrepo.repository import inspecting, leasing, querying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import DiffResult

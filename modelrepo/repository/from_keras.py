@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from modelrepo.core.units import format_size
 from modelrepo.errors import ModelError, RequestError, SourceError, SystemRefusedError, from_os
-from modelrepo.fs import copying, deletion, durable, look, source
+from modelrepo.fs import copying, deletion, durable, source
+from modelrepo.fs.files import file_digest
 from modelrepo.repository.border import place
 from modelrepo.savedmodel import keras_export
 from modelrepo.savedmodel.arrays import Refusal
@@ -205,7 +206,7 @@ def _keep(path: Path, directory: Path) -> None:
 
 def _digested(path: Path) -> tuple[int, str]:
     try:
-        return look.file_digest(path.resolve())
+        return file_digest(path.resolve())
     except (FileNotFoundError, NotADirectoryError):
         raise SourceError(
             f"{path} does not exist", kind="source-missing", expected="a SavedModel directory, or a .keras or .h5 file"

@@ -22,7 +22,8 @@ from modelrepo.core.outline import Outline
 from modelrepo.core.refs import Version
 from modelrepo.errors import IntegrityError, ModelRepoError, RequestError, from_os
 from modelrepo.fs import ballast, durable
-from modelrepo.fs.look import kind_at, names_in, read_file
+from modelrepo.fs.files import read_file
+from modelrepo.fs.look import kind_at, names_in
 from modelrepo.repository import opening
 from modelrepo.repository.results import Problem
 from modelrepo.repository.snapshot import Snapshot

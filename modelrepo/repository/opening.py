@@ -13,8 +13,9 @@ from modelrepo.core.records import Damage
 from modelrepo.core.refs import Version
 from modelrepo.errors import IntegrityError, NoRepositoryError, RefusedError
 from modelrepo.fs import known
+from modelrepo.fs.files import NO_FILE, read_file
 from modelrepo.fs.known import Known
-from modelrepo.fs.look import NO_FILE, kind_at, read_file
+from modelrepo.fs.look import kind_at
 
 #: Many times what `init` writes. `tomllib` needs time by the square of a key's length: a megabyte holds readers up.
 _CONFIG_LIMIT = 16 * 1024

@@ -13,7 +13,7 @@ from modelrepo.core.contents import FileEntry
 from modelrepo.core.layout import MANIFEST
 from modelrepo.core.values import check_labels, check_metrics, check_text
 from modelrepo.errors import IntegrityError, ModelRepoError, SourceError, told
-from modelrepo.fs.look import read_file
+from modelrepo.fs.files import read_file
 from modelrepo.fs.source import Listing
 
 if TYPE_CHECKING:  # few sources are exports, and it brings pydantic

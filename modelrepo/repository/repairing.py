@@ -16,9 +16,10 @@ from modelrepo.core.layout import MANIFEST, STATE, Layout
 from modelrepo.core.records import Chain, Damage, Record, chain_damage, decode, parse_journal
 from modelrepo.errors import IntegrityError, ModelRepoError
 from modelrepo.fs import durable, machine
+from modelrepo.fs.files import NO_FILE, read_file
 from modelrepo.fs.known import MAX_JOURNAL_BYTES
 from modelrepo.fs.locks import WriterLock
-from modelrepo.fs.look import NO_FILE, Found, mode_of, read_file, read_tree, used_numbers, walk
+from modelrepo.fs.look import Found, mode_of, read_tree, used_numbers, walk
 from modelrepo.repository import deleting, opening, verifying
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import Problem

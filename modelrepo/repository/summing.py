@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Self
 
 from modelrepo.errors import from_os
 from modelrepo.fs.digesting import Seen, unseen
-from modelrepo.fs.look import Found, file_digest
+from modelrepo.fs.files import file_digest
+from modelrepo.fs.look import Found
 from modelrepo.repository.results import Problem
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ from modelrepo.core.manifest import Manifest, Origin
 from modelrepo.core.refs import LATEST, MAX_NUMBER, Version
 from modelrepo.errors import ModelError, RefusedError, SourceError
 from modelrepo.fs import look, machine, native, source
+from modelrepo.fs.files import file_digest
 from modelrepo.repository import origins
 from modelrepo.repository.progress import Counter, Progress
 from modelrepo.savedmodel.report import Report
@@ -215,7 +216,7 @@ class Survey:
         files = []
         for file in listing.files:
             try:
-                size, digest = look.file_digest(self.layout.version(version) / file.path, counter.add)
+                size, digest = file_digest(self.layout.version(version) / file.path, counter.add)
             except PermissionError:
                 self.problems.append(f"{version}/{file.path} may not be read by this user")
                 return None

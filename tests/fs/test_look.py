@@ -12,18 +12,8 @@ import pytest
 
 from modelrepo.core.layout import Layout
 from modelrepo.core.refs import Version
-from modelrepo.fs.look import (
-    file_digest,
-    mode_of,
-    open_regular,
-    read_file,
-    read_tree,
-    read_view,
-    read_views,
-    room,
-    used_numbers,
-    walk,
-)
+from modelrepo.fs.files import file_digest, open_regular, read_file
+from modelrepo.fs.look import mode_of, read_tree, read_view, read_views, room, used_numbers, walk
 
 from .descriptors import descriptors
 

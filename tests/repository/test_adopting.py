@@ -17,7 +17,7 @@ from modelrepo import Repository, Version
 from modelrepo.core.layout import Layout
 from modelrepo.errors import BusyError, IntegrityError, ModelRepoError, RefusedError
 from modelrepo.fs import durable
-from modelrepo.fs import look as looking
+from modelrepo.fs.files import file_digest
 from modelrepo.repository import adopting, initializing, writing
 
 Look = Callable[[Path], dict[str, tuple[Any, ...]]]
@@ -396,7 +396,7 @@ def test_an_adopted_tree_can_be_shared_and_repair_opens_what_stands_there_for_th
 
 
 def test_a_file_that_somebody_is_still_writing_is_said(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = looking.file_digest
+    real = file_digest
 
     def digest(path: Path, *arguments: Any) -> tuple[int, str]:
         if path.name == "note.txt":
@@ -404,7 +404,7 @@ def test_a_file_that_somebody_is_still_writing_is_said(tree: Path, monkeypatch: 
                 file.write("more")
         return real(path, *arguments)
 
-    monkeypatch.setattr(looking, "file_digest", digest)
+    monkeypatch.setattr("modelrepo.repository.surveying.file_digest", digest)
     with pytest.raises(RefusedError) as caught:
         Repository(tree).init(adopt=True)
     assert len(caught.value.items) == 3

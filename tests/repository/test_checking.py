@@ -17,8 +17,9 @@ from modelrepo import Repository, Version
 from modelrepo.core.index import seal
 from modelrepo.core.layout import Layout
 from modelrepo.errors import RequestError
-from modelrepo.fs import look as looking
 from modelrepo.fs import machine
+from modelrepo.fs.files import file_digest
+from modelrepo.fs.look import Found
 from modelrepo.repository import checks
 from modelrepo.repository.summing import Digests
 
@@ -125,7 +126,7 @@ def test_what_waited_longest_comes_first_so_that_stopped_runs_get_through(
 ) -> None:
     """A run that is interrupted has remembered what it had read, and the next one goes on."""
     age(layout, v1=3, v2=9)
-    real, begun = looking.file_digest, list[str]()
+    real, begun = file_digest, list[str]()
 
     def digest(path: Path, seen: Any) -> Any:
         begun.append(path.relative_to(filled.root).parts[0])
@@ -157,7 +158,7 @@ def test_a_damaged_file_is_named_in_every_version_that_has_it_and_read_once(
         os.link(filled.root / "v2" / "saved_model.pb", path)
     damaged = filled.root / "v2" / "saved_model.pb"
     edit(damaged, bytes(reversed(damaged.read_bytes())))
-    real, paths = looking.file_digest, list[Path]()
+    real, paths = file_digest, list[Path]()
 
     def digest(path: Path, seen: Any) -> Any:
         paths.append(path)
@@ -171,7 +172,7 @@ def test_a_damaged_file_is_named_in_every_version_that_has_it_and_read_once(
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core")
 def test_versions_are_read_at_the_same_time(filled: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, together = looking.file_digest, threading.Barrier(2, timeout=20)
+    real, together = file_digest, threading.Barrier(2, timeout=20)
 
     def digest(path: Path, seen: Any) -> Any:
         if path.name == "note.txt" and path.parts[-3] in {"v1", "v2"}:
@@ -187,7 +188,7 @@ def test_an_interrupt_does_not_wait_for_the_end_of_a_large_file(tmp_path: Path) 
     with large.open("wb") as file:
         file.truncate(64 << 30)  # a hole: it takes no room, and a minute to read
     with Digests() as digests:
-        pending = digests.pending(large, looking.Found("large.bin", 64 << 30, 0o444, "file"), "v1/large.bin", "")
+        pending = digests.pending(large, Found("large.bin", 64 << 30, 0o444, "file"), "v1/large.bin", "")
         while not pending.soon.running():
             time.sleep(0.001)
     problem = pending.problem()

@@ -15,7 +15,7 @@ import pytest
 from modelrepo import Repository, Version
 from modelrepo.core.layout import Layout
 from modelrepo.errors import NotFoundError, RequestError
-from modelrepo.fs import look
+from modelrepo.fs.files import file_digest
 from modelrepo.repository import leasing
 from modelrepo.repository.writing import writing
 
@@ -211,7 +211,7 @@ def test_what_is_over_a_moment_later_is_no_finding(
 def test_each_version_is_leased_while_it_is_read(
     filled: Repository, ageless: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = look.file_digest
+    real = file_digest
     first = threading.Lock()
     kept: list[tuple[str, ...]] = []
 
