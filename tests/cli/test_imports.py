@@ -22,7 +22,7 @@ READING = {
     "core.annotations core.config core.contents core.facts core.formats core.history core.index core.kinds core.layout",
     "core.modes core.moment core.outline core.records core.refs core.signatures core.units",
     "core.values core.versions",
-    "fs.ballast fs.durable fs.journal fs.known fs.locks fs.look fs.native fs.processes",
+    "fs.ballast fs.durable fs.files fs.journal fs.known fs.locks fs.look fs.native fs.processes",
     "repository.border repository.facade.asking repository.facade.converting repository.facade.releasing",
     "repository.facade.rooted",
     "repository.facade.storing repository.leasing repository.opening repository.progress repository.resolving",
