@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from modelrepo.core import index as indexing
 from modelrepo.core.history import EMPTY, State, fold_lines
 from modelrepo.core.index import Index, Mark, Stamp
 from modelrepo.core.modes import FILE
-from modelrepo.core.records import Parsed, Record, decode, line_digest, parse_journal
+from modelrepo.core.records import Line, Parsed, Record, decode, line_digest, parse_journal
 from modelrepo.core.values import Value
 from modelrepo.fs import durable
 from modelrepo.fs.files import open_regular, read_file
@@ -23,6 +24,7 @@ MAX_JOURNAL_BYTES = 1024 * 1024 * 1024
 _MAX_INDEX_BYTES = 256 * 1024 * 1024
 _PIECE_BYTES = 1024 * 1024
 _LINE_BYTES = 2048
+_STEP_BYTES = 64 * 1024
 
 
 def stamp_of(status: os.stat_result) -> Stamp:
@@ -154,6 +156,31 @@ def read_sum(path: Path) -> Known:
     if all(line.record.phase == "intent" for line in parsed.lines):
         return _whole(path)  # an append begins with the last record that is none
     return Known(parsed, fold_lines(parsed.lines, state), stamp, zlib.crc32(memoryview(data)[: parsed.end]))
+
+
+def before(path: Path, line: Line) -> Iterator[Line]:
+    """The lines that stand before one of a journal, the last first; each is the one that the next says it follows.
+
+    Args:
+        path: The journal.
+        line: The line.
+
+    Raises:
+        OSError: As `read`.
+        ValueError: They are others.
+    """
+    file = _File(path)
+    start, data = line.start, b""
+    while start > 0 or data:
+        while (begin := data.rfind(b"\n", 0, max(0, len(data) - 1)) + 1) == 0 and start > 0:
+            size = min(start, max(_STEP_BYTES, len(data)))
+            start -= size
+            data = file.read(start, size) + data
+        raw, data = data[begin:], data[:begin]
+        if line_digest(raw) != line.record.prev:
+            raise ValueError("a line is not the one that the next line follows")
+        line = Line(decode(raw), raw, start + begin)
+        yield line
 
 
 def follow(known: Known, path: Path) -> Known:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import chain, islice
 
 from modelrepo.core.history import moves_at
 from modelrepo.core.layout import Layout
 from modelrepo.core.records import Record
 from modelrepo.core.values import format_time
 from modelrepo.errors import NotFoundError, RequestError
-from modelrepo.fs import machine
+from modelrepo.fs import known, machine
 from modelrepo.repository import snapshot as reading
 from modelrepo.repository.results import HistoryAt, HistoryEntry
+from modelrepo.repository.snapshot import Snapshot
 
 
 def history(layout: Layout, channel: str | None, limit: int | None) -> tuple[HistoryEntry, ...]:
@@ -20,20 +22,29 @@ def history(layout: Layout, channel: str | None, limit: int | None) -> tuple[His
     Raises:
         IntegrityError: The journal is damaged.
     """
-    snapshot = reading.take(layout, whole=True, lines=True)
-    snapshot.require_journal()
-    entries: list[HistoryEntry] = []
-    for line in reversed(snapshot.parsed.lines):
-        record = line.record
-        if record.phase != "done" or (channel is not None and record.channel != channel):
-            continue
-        if limit is not None and len(entries) >= limit:
-            break
-        entries.append(_entry(record))
+    snapshot = reading.take(layout, whole=limit is None, lines=True)
+    try:
+        entries = _entries(snapshot, channel, limit)
+    except ValueError:  # the journal was begun anew meanwhile, or is damaged: who reads it whole says so
+        snapshot = reading.take(layout, whole=True, lines=True)
+        entries = _entries(snapshot, channel, limit)
     if channel is not None and not entries and channel not in snapshot.channels:
-        known = ", ".join(snapshot.channels) or "none"
-        raise NotFoundError(f"there is no channel {channel}", kind="channel-missing", got=f"channels: {known}")
+        there = ", ".join(snapshot.channels) or "none"
+        raise NotFoundError(f"there is no channel {channel}", kind="channel-missing", got=f"channels: {there}")
     return tuple(entries)
+
+
+def _entries(snapshot: Snapshot, channel: str | None, limit: int | None) -> list[HistoryEntry]:
+    """The last outcomes. Of a journal whose end is known, no more is read than they take.
+
+    Raises:
+        ValueError: What stands before that end does not fit it.
+    """
+    snapshot.require_journal()
+    lines = snapshot.parsed.lines
+    behind = (line.record for line in chain(reversed(lines), known.before(snapshot.layout.journal, lines[0])))
+    done = (record for record in behind if record.phase == "done" and channel in {None, record.channel})
+    return [_entry(record) for record in islice(done, limit)]
 
 
 def _entry(record: Record) -> HistoryEntry:
