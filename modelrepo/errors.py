@@ -150,12 +150,17 @@ def told(error: OSError | ModelRepoError, doing: str) -> str:
     return error.message if isinstance(error, ModelRepoError) else from_os(error, doing).message
 
 
-def from_os(error: OSError, doing: str) -> ModelRepoError:
+#: What to do about a full disk that may be another one than the repository's.
+NO_ROOM_OUTSIDE = "free some room there, or name another place"
+
+
+def from_os(error: OSError, doing: str, *, outside: bool = False) -> ModelRepoError:
     """Wrap a system error at the border, so that nobody above sees a bare `OSError`.
 
     Args:
         error: What the system said.
         doing: What was being done, as in "could not {doing}".
+        outside: Whether it was written outside of the repository, maybe on another disk, where no cleanup helps.
 
     Returns:
         `SystemRefusedError` where the system said no, `StorageError` for the rest. Raise it `from error`.
@@ -168,9 +173,10 @@ def from_os(error: OSError, doing: str) -> ModelRepoError:
     kind = _REFUSED.get(error.errno or 0)
     if kind is None:
         return StorageError(text, hint="look at the disk and the system's log, then run `modelrepo verify`")
+    room = NO_ROOM_OUTSIDE if outside else "free some room: `modelrepo cleanup --dry-run` shows what could go"
     hints = {
-        "no-space": "free some room: `modelrepo cleanup --dry-run` shows what could go",
-        "quota": "free some room: `modelrepo cleanup --dry-run` shows what could go",
+        "no-space": room,
+        "quota": room,
         "permission": "run it as the user who owns the repository, or as a member of its group where it is shared",
         "read-only": "the file system is mounted read-only here; write where it is writable",
     }

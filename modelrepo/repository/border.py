@@ -21,12 +21,12 @@ _OP = re.compile(r"[A-Za-z0-9_.>/-]{1,200}")
 
 
 @contextlib.contextmanager
-def border(doing: str) -> Iterator[None]:
-    """No `OSError` leaves the library unwrapped."""
+def border(doing: str, *, outside: bool = False) -> Iterator[None]:
+    """No `OSError` leaves the library unwrapped; see `from_os`."""
     try:
         yield
     except OSError as error:
-        raise from_os(error, doing) from error
+        raise from_os(error, doing, outside=outside) from error
 
 
 def parsed(ref: str | Version) -> Ref:

@@ -227,7 +227,7 @@ def _write(page: Path, result: results.CompareResult) -> None:
         error.partial = result if isinstance(error, UnconfirmedError) else result.model_copy(update={"html": None})
         raise
     except OSError as error:
-        failed = from_os(error, f"write {page}")
+        failed = from_os(error, f"write {page}", outside=True)
         failed.partial = result.model_copy(update={"html": None})
         raise failed from error
 

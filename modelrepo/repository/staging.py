@@ -14,7 +14,15 @@ from modelrepo.core.layout import Layout
 from modelrepo.core.modes import Modes
 from modelrepo.core.refs import Version, looks_like_path
 from modelrepo.core.units import format_size
-from modelrepo.errors import BusyError, ModelError, ModelRepoError, SourceError, SystemRefusedError, from_os
+from modelrepo.errors import (
+    NO_ROOM_OUTSIDE,
+    BusyError,
+    ModelError,
+    ModelRepoError,
+    SourceError,
+    SystemRefusedError,
+    from_os,
+)
 from modelrepo.fs import copying, deletion, durable, locks, look, source
 from modelrepo.repository import admitting, planning
 from modelrepo.repository import snapshot as reading
@@ -119,8 +127,10 @@ def require_room(place: Path, listing: source.Listing, snapshot: reading.Snapsho
     names = len(listing.files) + len(listing.directories) + 2
     if need <= free and (free_files == 0 or names <= free_files):
         return
-    freed = 0 if snapshot is None else planning.would_free(snapshot)
-    hint = f"`modelrepo cleanup` would free {format_size(freed)}" if freed else _NOTHING_TO_FREE
+    hint = NO_ROOM_OUTSIDE
+    if snapshot is not None:
+        freed = planning.would_free(snapshot)
+        hint = f"`modelrepo cleanup` would free {format_size(freed)}" if freed else _NOTHING_TO_FREE
     raise SystemRefusedError(
         f"there is no room for {format_size(listing.size)} in {place}",
         kind="no-space",

@@ -155,6 +155,7 @@ def test_without_room_nothing_is_begun(filled: Repository, goal: Path, monkeypat
     with pytest.raises(SystemRefusedError) as caught:
         filled.export("v1", goal)
     assert caught.value.kind == "no-space"
+    assert caught.value.hint == "free some room there, or name another place"
     assert not goal.exists()
 
 

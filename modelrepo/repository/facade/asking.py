@@ -61,7 +61,7 @@ class Asking(Rooted):
         """
         from modelrepo.repository import inspecting
 
-        with border("inspect the model"):
+        with border("inspect the model", outside=True):
             limits = inspecting.Limits(seconds(load_timeout), memory(load_memory), ops(allow_ops))
             return inspecting.inspect(self._layout, target, limits if load else None)
 
@@ -82,7 +82,7 @@ class Asking(Rooted):
         """
         from modelrepo.repository import diffing
 
-        with border("compare the models"):
+        with border("compare the models", outside=True):
             return diffing.diff(self._layout, str(before), str(after))
 
     def predict(
@@ -112,7 +112,7 @@ class Asking(Rooted):
         """
         from modelrepo.repository import inspecting, predicting
 
-        with border("predict"):
+        with border("predict", outside=True):
             given = Path(place(inputs, "the input")) if isinstance(inputs, str | os.PathLike) else inputs
             limits = inspecting.Limits(seconds(load_timeout), memory(load_memory), ops(allow_ops))
             return predicting.predict(self._layout, parsed(ref), predicting.inputs(given), signature, limits)
@@ -163,7 +163,7 @@ class Asking(Rooted):
         """
         from modelrepo.repository import comparing, inspecting, questioning
 
-        with border("compare the models"):
+        with border("compare the models", outside=True):
             wishes = questioning.Wishes(
                 requests=questioning.given(requests),
                 labels=questioning.given(labels, labels=True),

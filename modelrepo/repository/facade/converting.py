@@ -74,7 +74,7 @@ class Converting(Rooted):
         from modelrepo.repository import converting, inspecting
         from modelrepo.savedmodel.conversion import QUANTIZES, TOLERANCES, Requests, Wishes
 
-        with border("convert the version"):
+        with border("convert the version", outside=not keep):
             if to not in QUANTIZES or quantize not in TOLERANCES:
                 known = f"one of {', '.join(QUANTIZES)}; quantize one of {', '.join(TOLERANCES)}"
                 raise RequestError(f"nothing converts to {to}, {quantize}", kind="usage", expected=known)

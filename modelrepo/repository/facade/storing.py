@@ -208,7 +208,7 @@ class Storing(Rooted):
         """
         from modelrepo.repository import exporting
 
-        with border("export"):
+        with border("export", outside=True):
             return exporting.export(self._layout, parsed(ref), Path(place(path, "the goal")), progress)
 
     def verify(
