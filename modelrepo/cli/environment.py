@@ -6,6 +6,7 @@ import os
 
 #: Looking for pydantic's plugins in every installed package takes longer than a promote; none is wanted here.
 _OWN = {"PYDANTIC_DISABLE_PLUGINS": "__all__"}
+_COERCED = "LC_CTYPE"
 _added: set[str] = set()
 
 
@@ -19,4 +20,18 @@ def prepare() -> None:
 
 def original() -> dict[str, str]:
     """The environment as the user gave it."""
-    return {name: value for name, value in os.environ.items() if name not in _added}
+    own = _added | {_COERCED} if _is_coerced() else _added
+    return {name: value for name, value in os.environ.items() if name not in own}
+
+
+def _is_coerced() -> bool:
+    """Whether Python itself has set the locale of characters, as it does in the locale `C` (PEP 538).
+
+    Linux shows what a process was started with, whatever it has set since; elsewhere nobody can say.
+    """
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            given = file.read().split(b"\0")
+    except OSError:
+        return False
+    return not any(pair.startswith(b"LC_CTYPE=") for pair in given)

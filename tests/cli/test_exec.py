@@ -93,6 +93,18 @@ def test_the_command_inherits_the_users_environment_and_signals(run: Run, root: 
     assert int(ignored, 16) == int(plain.stdout.split()[1], 16)
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/environ"), reason="this system does not show the environment given")
+@pytest.mark.parametrize("given", [{}, {"LC_CTYPE": "C.UTF-8"}], ids=["coerced", "given"])
+def test_a_locale_that_python_has_set_for_itself_is_not_the_commands(root: Path, given: dict[str, str]) -> None:
+    """In the locale C, Python takes another one for characters and says so in its environment (PEP 538)."""
+    words = [sys.executable, "-m", "modelrepo", "-r", str(root), "exec", "v1", "--", "env"]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG"))}
+    done = subprocess.run(words, check=True, capture_output=True, text=True, env={**clean, **given})
+    assert [line for line in done.stdout.splitlines() if line.startswith("LC_CTYPE")] == [
+        f"{name}={value}" for name, value in given.items()
+    ]
+
+
 def test_a_reader_that_went_away_ends_the_command_as_it_would_without_us(root: Path) -> None:
     words = [sys.executable, "-m", "modelrepo", "-r", str(root), "exec", "v1", "--", "yes"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
