@@ -79,6 +79,40 @@ def each(kind: Kind) -> Kind:
     return read_all
 
 
+def maybe(kind: Kind) -> Kind:
+    """A kind, or nothing."""
+    return lambda value: None if value is None else kind(value)
+
+
+def every(kind: Kind) -> Kind:
+    """A list of a kind."""
+
+    def read_all(value: object) -> list[Any]:
+        if type(value) is not list:
+            raise ValueError("it is no list")
+        return [kind(part) for part in value]
+
+    return read_all
+
+
+def exactly(fields: Mapping[str, Kind], optional: Collection[str] = ()) -> Kind:
+    """An object of these fields and no others; those that are not optional must be there.
+
+    >>> exactly({"size": whole(0, 9), "name": text}, ["name"])({"size": 3})
+    {'size': 3}
+    """
+    required = frozenset(fields) - frozenset(optional)
+
+    def read_all(value: object) -> dict[str, Any]:
+        if type(value) is not dict:
+            raise ValueError("it has no keys")
+        if wrong := (required - value.keys()) | (value.keys() - fields.keys()):
+            raise ValueError(f"missing or unknown: {', '.join(sorted(wrong))}")
+        return {name: fields[name](part) for name, part in value.items()}
+
+    return read_all
+
+
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object's keys and values, as `json.loads` hands them to its `object_pairs_hook`.
 

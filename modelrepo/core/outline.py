@@ -57,21 +57,21 @@ class Outline(Value):
     @property
     def files(self) -> tuple[FileEntry, ...]:
         """All its files."""
-        return self._read(lambda: _files(self.rest["files"]))
+        return self.read(lambda: _files(self.rest["files"]))
 
     @property
     def signatures(self) -> Mapping[str, Signature] | None:
         """The contract of the meta graph for serving."""
         given = self.rest.get("signatures")
-        return self._read(lambda: None if given is None else kinds.each(_signature)(given))
+        return self.read(lambda: None if given is None else kinds.each(_signature)(given))
 
     @property
     def golden(self) -> GoldenFile | None:
         """Its golden requests."""
         given = self.rest.get("golden")
-        return self._read(lambda: None if given is None else GoldenFile(**kinds.read(_GOLDEN, given, _GOLDEN)))
+        return self.read(lambda: None if given is None else GoldenFile(**GOLDEN(given)))
 
-    def _read(self, read: Callable[[], T]) -> T:
+    def read(self, read: Callable[[], T]) -> T:
         """Read more of it.
 
         Raises:
@@ -79,7 +79,7 @@ class Outline(Value):
         """
         try:
             return read()
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise IntegrityError(
                 f"the manifest of {self.version} is none that a push writes: {error}",
                 kind="manifest-damaged",
@@ -87,7 +87,7 @@ class Outline(Value):
             ) from error
 
 
-_SIZE = kinds.whole(0, MAX_NUMBER)
+SIZE = kinds.whole(0, MAX_NUMBER)
 _WORDS = kinds.each(kinds.text)
 _NUMBERS = kinds.each(kinds.number)
 _LOAD = kinds.one_of("passed", "skipped")
@@ -107,7 +107,7 @@ def read(data: bytes) -> Outline | None:
         return Outline(
             version=read_version(fields["version"]),
             digest=kinds.text(fields["digest"]),
-            size=_SIZE(fields["size"]),
+            size=SIZE(fields["size"]),
             created_at=read_time(fields["created_at"]),
             load=_LOAD(fields.get("load", "skipped")),
             labels=_WORDS(fields.get("labels", {})),
@@ -136,9 +136,7 @@ def require(data: bytes, where: str) -> Outline:
 
 def _files(entries: object) -> tuple[FileEntry, ...]:
     """The files, as a manifest may name them: inside the version, each once."""
-    if type(entries) is not list:
-        raise ValueError("its files are no list")
-    found = tuple(FileEntry(**kinds.read(_FILE, entry, _FILE)) for entry in entries)
+    found = tuple(FileEntry(**entry) for entry in FILES(entries))
     if len({entry.path for entry in found}) != len(found):
         raise ValueError("a path stands twice in files")
     return found
@@ -157,34 +155,22 @@ def _digest(value: object) -> str:
     return value
 
 
-def _signature(fields: Any) -> Signature:  # noqa: ANN401 - JSON
-    inputs, outputs = (kinds.each(_tensor)(fields[side]) for side in ("inputs", "outputs"))
-    return Signature(method_name=kinds.text(fields["method_name"]), inputs=inputs, outputs=outputs)
+def _signature(fields: object) -> Signature:
+    read = SIGNATURE(fields)
+    inputs, outputs = ({key: Tensor(**each) for key, each in read[side].items()} for side in ("inputs", "outputs"))
+    return Signature(method_name=read["method_name"], inputs=inputs, outputs=outputs)
 
 
-def _tensor(fields: Any) -> Tensor:  # noqa: ANN401 - JSON
-    return Tensor(**kinds.read(_TENSOR, {**fields, "shape": None}), shape=_shape(fields["shape"]))
-
-
-def _shape(value: object) -> list[int | None] | None:
-    if value is None:
-        return None
-    if type(value) is not list or not all(size is None or type(size) is int for size in value):
-        raise ValueError("it is no shape")
-    return value
-
-
-_FILE: dict[str, kinds.Kind] = {"path": _path, "size": _SIZE, "digest": kinds.text}
-_GOLDEN: dict[str, kinds.Kind] = {
-    "digest": _digest,
-    "format": kinds.one_of("json", "npz"),
-    "size": _SIZE,
-    "requests": _SIZE,
-}
-_TENSOR: dict[str, kinds.Kind] = {
-    "name": kinds.text,
-    "dtype": kinds.text,
-    "shape": _shape,
-    "optional": kinds.truth,
-    "encoding": kinds.one_of("dense", "sparse", "composite"),
-}
+FILES = kinds.every(kinds.exactly({"path": _path, "size": SIZE, "digest": kinds.text}))
+GOLDEN = kinds.exactly({"digest": _digest, "format": kinds.one_of("json", "npz"), "size": SIZE, "requests": SIZE})
+_TENSOR = kinds.exactly(
+    {
+        "name": kinds.text,
+        "dtype": kinds.text,
+        "shape": kinds.maybe(kinds.every(kinds.maybe(kinds.whole(-(2**63), MAX_NUMBER)))),
+        "optional": kinds.truth,
+        "encoding": kinds.one_of("dense", "sparse", "composite"),
+    },
+    ["optional", "encoding"],
+)
+SIGNATURE = kinds.exactly({"method_name": kinds.text, "inputs": kinds.each(_TENSOR), "outputs": kinds.each(_TENSOR)})

@@ -148,8 +148,12 @@ class Snapshot:
         data = self.manifest_bytes(version)
         return self._parsed(data, version), data
 
-    def outline(self, version: Version) -> Outline:
+    def outline(self, version: Version, *, whole: bool = False) -> Outline:
         """What a version's manifest says that lists and moves look at.
+
+        Args:
+            version: Which version.
+            whole: Check all of it, also what its outline does not tell.
 
         Raises:
             IntegrityError: It is missing, damaged, of another version, or not the one that was pushed.
@@ -159,6 +163,10 @@ class Snapshot:
         if found is None or found.version != version:
             self._parsed(data, version)  # nobody vouches for it, or somebody forged the journal, too
             found = outline.require(data, str(self.layout.manifest(version)))
+        elif whole:
+            from modelrepo.core import soundness  # few commands ask
+
+            soundness.require(data, found)
         return found
 
     def _parsed(self, data: bytes, version: Version) -> Manifest:

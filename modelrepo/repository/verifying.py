@@ -35,12 +35,11 @@ def contents(snapshot: Snapshot, version: Version, digests: Digests | None) -> l
     """
     path = f"{version}/{MANIFEST}"
     try:
-        outline = snapshot.outline(version)
+        outline = snapshot.outline(version, whole=True)
         stored = snapshot.state.stored.get(version)
         if stored is not None and stored.digest != outline.digest:
             return [Problem(kind="manifest-damaged", path=path, detail="not the digest in the journal")]
         parts = list(_parts(snapshot, version, outline, digests))
-        _ = outline.signatures  # golden requests and files were read
     except OSError as error:
         return [Problem(kind="unreadable", path=path, detail=from_os(error, "read it").message)]
     except IntegrityError as error:

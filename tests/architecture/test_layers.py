@@ -296,6 +296,7 @@ PLATFORM = {
     "fs/inuse.py": "what processes have open",
     "savedmodel/cage.py": "limits and Landlock, in the child",
     "repository/__init__.py": "the refusal of Windows",
+    "cli/environment.py": "what the command line itself was started with",
 }
 
 
