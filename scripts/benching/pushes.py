@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benching.clock import SAMPLES, Row, beside, call, modelrepo, rows, seconds
+from modelrepo.fs import native
 
 _MIB = 1024 * 1024
 _COPY = "cp -r; sync -f"
@@ -97,21 +98,38 @@ def _loaded(place: Path, source: Path, runs: int, mebibytes: int) -> Iterator[Ro
 
 
 def _again(place: Path, source: Path, runs: int, mebibytes: int) -> Iterator[Row]:
-    """The same again with one small file changed, where files may share names."""
-    root = place / "linking"
-    call(modelrepo(root, "init", "--dedup", "hardlink"))
+    """The same again with one small file changed, where files may share names, or on XFS and btrfs blocks."""
+    yield from _shared(place, source, runs, mebibytes, "hardlink", "hard links")
+    if native.file_system(str(place))[0] in native.CLONING_FILE_SYSTEMS:
+        yield from _shared(place, source, runs, mebibytes, "reflink", "shared blocks")
+
+
+def _shared(place: Path, source: Path, runs: int, mebibytes: int, dedup: str, how: str) -> Iterator[Row]:
+    root = place / dedup
+    call(modelrepo(root, "init", "--dedup", dedup))
     call(modelrepo(root, "push", str(source), "--no-load"))
+    used = _used(root)
 
     def push(number: int) -> None:
         (source / "changed").write_bytes(number.to_bytes(4096, "little"))
         call(modelrepo(root, "push", str(source), "--no-load"))
 
-    name, floor = f"push of {mebibytes} MiB again, hard links", "SHA-256 of it on one core"
+    name, floor = f"push of {mebibytes} MiB again, {how}", "SHA-256 of it on one core"
     digest = [sys.executable, "-c", _SHA256, source / "variables" / "large.bin"]
     found = rows([floor, name], runs, {floor: lambda _: call(digest), name: push})
     yield beside(found[name], found[floor])
-    used = int(call(["du", "-s", "--block-size=1", root]).split()[0]) - mebibytes * _MIB
-    yield Row(f"more on the disk for each of {runs}", [used / _MIB / runs], unit="MiB")
+    # `du` counts a file of several names once, but shared blocks for each that shares them.
+    more = _used(root) - used
+    yield Row(f"more on the disk for each of {runs}, {how}", [more / _MIB / runs], unit="MiB")
+
+
+def _used(root: Path) -> int:
+    """Bytes that a repository takes; where blocks are shared, all that its file system has in use."""
+    if native.file_system(str(root))[0] not in native.CLONING_FILE_SYSTEMS:
+        return int(call(["du", "-s", "--block-size=1", root]).split()[0])
+    call(["sync", "-f", root])
+    status = os.statvfs(root)
+    return (status.f_blocks - status.f_bfree) * status.f_frsize
 
 
 def _peak(source: Path, root: Path) -> float:
