@@ -169,7 +169,7 @@ def documents(parts: Iterable[tuple[str, Answer, int]]) -> str:
                 "repo": repo,
                 "code": code,
                 "error": None,
-                **(_plain(answer.result) if answer.error is None else _failed(answer.result, answer.error, code)),
+                **(as_json(answer.result) if answer.error is None else _failed(answer.result, answer.error, code)),
             }
             for repo, answer, code in parts
         ]
@@ -185,8 +185,8 @@ def _written(body: Any) -> str:  # noqa: ANN401 - JSON
 
 
 def _failed(result: Value | Document | Sequence[Value] | None, error: ModelRepoError, code: int) -> dict[str, Any]:
-    plain = _plain(result)
-    body: dict[str, Any] = plain if isinstance(plain, dict) else {}
+    said = {} if result is None else as_json(result)
+    body: dict[str, Any] = said if isinstance(said, dict) else {}
     if isinstance(error, UnconfirmedError):
         body |= {"durable": error.durable, "view": error.view, "recorded": error.recorded}
     body["error"] = {
@@ -199,10 +199,6 @@ def _failed(result: Value | Document | Sequence[Value] | None, error: ModelRepoE
         "items": list(error.items),
     }
     return body
-
-
-def _plain(result: Value | Document | Sequence[Value] | None) -> Any:  # noqa: ANN401 - JSON
-    return {} if result is None else as_json(result)
 
 
 def complaint(error: ModelRepoError) -> str:

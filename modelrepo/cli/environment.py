@@ -6,6 +6,7 @@ import os
 
 #: Looking for pydantic's plugins in every installed package takes longer than a promote; none is wanted here.
 _OWN = {"PYDANTIC_DISABLE_PLUGINS": "__all__"}
+#: In the locale `C`, Python takes another one for characters, and says so here (PEP 538).
 _COERCED = "LC_CTYPE"
 _added: set[str] = set()
 
@@ -20,18 +21,18 @@ def prepare() -> None:
 
 def original() -> dict[str, str]:
     """The environment as the user gave it."""
-    own = _added | {_COERCED} if _is_coerced() else _added
-    return {name: value for name, value in os.environ.items() if name not in own}
+    given = {name: value for name, value in os.environ.items() if name not in _added}
+    if _COERCED in given and (before := _started_with(_COERCED)) != given[_COERCED]:
+        del given[_COERCED]
+        given |= {} if before is None else {_COERCED: before}
+    return given
 
 
-def _is_coerced() -> bool:
-    """Whether Python itself has set the locale of characters, as it does in the locale `C` (PEP 538).
-
-    Linux shows what a process was started with, whatever it has set since; elsewhere nobody can say.
-    """
+def _started_with(name: str) -> str | None:
+    """What this process was started with, whatever it has set since; as it is now where the system does not say."""
     try:
         with open("/proc/self/environ", "rb") as file:
-            given = file.read().split(b"\0")
+            pairs = file.read().split(b"\0")
     except OSError:
-        return False
-    return not any(pair.startswith(b"LC_CTYPE=") for pair in given)
+        return os.environ.get(name)
+    return next((os.fsdecode(pair[len(name) + 1 :]) for pair in pairs if pair.startswith(f"{name}=".encode())), None)

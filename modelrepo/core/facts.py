@@ -6,12 +6,13 @@ import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from modelrepo.core.refs import Version
 from modelrepo.core.versions import Versions
 
 T = TypeVar("T")
+U = TypeVar("U")
 #: Where the lines of one version stand: their offsets in the journal, in their order.
 Lines = tuple[int, ...]
 #: A number and an offset for each line of each version.
@@ -53,12 +54,18 @@ class Facts(Mapping[Version, T]):
         return self._lines
 
     def __getitem__(self, version: Version) -> T:
-        found: T = self.get(version, _NOTHING)
+        found = self.get(version, _NOTHING)
         if found is _NOTHING:
             raise KeyError(version)
         return found
 
-    def get(self, version: Version, default: Any = None) -> Any:  # noqa: ANN401 - as `Mapping.get`
+    @overload
+    def get(self, version: Version) -> T | None: ...
+
+    @overload
+    def get(self, version: Version, default: U) -> T | U: ...
+
+    def get(self, version: Version, default: object = None) -> object:
         """The fact, or what stands in for it: for most versions there is no pin and no annotation."""
         number = version.number
         if number in self._known:
@@ -142,17 +149,13 @@ class Digests:
         """A version's; None where there is none."""
         return self._spread().get(version.number)
 
-    def __len__(self) -> int:
-        return len(self._spread())
-
     def __repr__(self) -> str:
         return f"Digests({self._spread()})"
 
     def __eq__(self, other: object) -> bool:
         return self._spread() == other._spread() if isinstance(other, Digests) else NotImplemented
 
-    def __hash__(self) -> int:
-        return hash(frozenset(self._spread().items()))
+    __hash__ = None  # type: ignore[assignment]  # it changes
 
     def __copy__(self) -> Digests:
         made = Digests(self._numbers, self._column)

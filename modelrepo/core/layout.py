@@ -127,8 +127,12 @@ class Layout(Value):
         return self.root / str(version)
 
     def place(self, version: Version) -> str:
-        """One version's directory as a text: for ten thousand, making a `Path` each takes longer than looking there."""
-        return f"{self.root}/{version}"
+        """One version's directory as a text: for ten thousand, making a `Path` each takes longer than looking there.
+
+        >>> Layout(Path("/models")).place(Version(1)), Layout(Path("/")).place(Version(1))
+        ('/models/v1', '/v1')
+        """
+        return f"{str(self.root).rstrip('/')}/{version}"
 
     def manifest(self, version: Version) -> Path:
         """One version's manifest."""

@@ -8,7 +8,6 @@ import hashlib
 import os
 import stat
 from collections.abc import Collection, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
@@ -135,7 +134,6 @@ class _Copy:
             len(listing.files) > _MANY_FILES and native.file_system(str(destination))[0] in native.SYNCFS_FILE_SYSTEMS
         )
         self._waiting: list[int] = []
-        self._pool = ThreadPoolExecutor(1)
 
     def run(self) -> tuple[FileEntry, ...]:
         """Copy all files; on return their bytes are on the disk."""
@@ -145,7 +143,6 @@ class _Copy:
                 self._sync_each()
             return entries
         finally:
-            self._pool.shutdown()
             for descriptor in self._waiting:
                 os.close(descriptor)
 
@@ -171,7 +168,7 @@ class _Copy:
         if self._reuse is None:
             return None
         above = self._places.at(file.path.rpartition("/")[0])
-        return self._reuse.link(file.path, file.size, source, above, self._pool, self._seen)
+        return self._reuse.link(file.path, file.size, source, above, self._seen)
 
     def _write(self, file: SourceFile, source: int) -> str:
         """A file of its own; begin its writing to the disk."""
@@ -181,12 +178,12 @@ class _Copy:
             durable.belong(target, self._places.at(file.path.rpartition("/")[0]))
         digest = None
         if self._reuse is not None:
-            digest = self._reuse.clone(file.path, file.size, source, target, self._pool, self._seen)
+            digest = self._reuse.clone(file.path, file.size, source, target, self._seen)
         if digest is None:
             if file.size <= STEP:
                 digest, size = _copy_small(source, target, self._seen)
             else:
-                digest, size = _copy_large(source, target, self._pool, self._seen)
+                digest, size = _copy_large(source, target, file.size, self._seen)
             if size != file.size:
                 raise changed(file.path)
         if self._owned:
@@ -241,15 +238,16 @@ def _copy_small(source: int, target: int, seen: Seen) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _copy_large(source: int, target: int, pool: Executor, seen: Seen) -> tuple[str, int]:
+def _copy_large(source: int, target: int, size: int, seen: Seen) -> tuple[str, int]:
     """Copy a large file inside the kernel, step by step, while another thread digests what has arrived in the target.
 
-    What is digested is what was written; the source's bytes are read once. Each step is read back by this thread, as
-    long as it is in the processor's cache: so the other does nothing but digest, which takes the longest.
+    What is digested is what was written; the source's bytes are read once, and of a source that grows no more than a
+    step too many. Each step is read back by this thread, as long as it is in the processor's cache: so the other does
+    nothing but digest, which takes the longest.
     """
     done = 0
-    with Pieces(pool) as pieces:
-        while count := _copy_range(source, target, done):
+    with Pieces() as pieces:
+        while done < size and (count := _copy_range(source, target, done)):
             native.start_writeback(target)
             arrived = done + count
             while done < arrived:

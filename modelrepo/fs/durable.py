@@ -10,7 +10,6 @@ import contextlib
 import errno
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -326,11 +325,6 @@ def replace_empty_directory(old: Path, new: Path) -> None:
         OSError: Something else is there (`ENOTEMPTY`, `ENOTDIR`); nothing changed.
     """
     os.rename(old, new)
-
-
-def scratch() -> Path:
-    """Make a directory for temporary files, for this user alone and outside any repository; `deletion` ends it."""
-    return Path(tempfile.mkdtemp(prefix="modelrepo-"))
 
 
 def remove_empty(path: Path) -> bool:

@@ -88,7 +88,7 @@ class _File:
             IntegrityError: There is none.
         """
         size = _LINE_BYTES
-        raw = os.pread(self.descriptor, size, start)
+        raw = self.read(start, size)
         while (end := raw.find(b"\n") + 1) == 0 and len(raw) == size:
             size *= 2
             raw = self.read(start, size)

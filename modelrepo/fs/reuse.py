@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -55,7 +55,7 @@ class Reuse:
     stored: Callable[[str, int], Iterable[Stored]]
     linked: set[str] = field(default_factory=set)
 
-    def clone(self, path: str, size: int, source: int, target: int, pool: Executor, seen: Seen) -> str | None:
+    def clone(self, path: str, size: int, source: int, target: int, seen: Seen) -> str | None:
         """Let an empty file share a stored file's blocks, if those hold the source's bytes.
 
         What is compared and digested is what the target holds then.
@@ -65,7 +65,6 @@ class Reuse:
             size: Its size.
             source: What it shall hold, open.
             target: The empty file, open for reading and writing.
-            pool: For one thread.
             seen: Is told how many bytes more are shared.
 
         Returns:
@@ -78,13 +77,13 @@ class Reuse:
                 if not native.clone(stored, target):
                     self.stored = _nothing
                     return None
-                digest = _alike(source, target, size, pool, seen)
+                digest = _alike(source, target, size, seen)
                 if digest is not None and f"sha256:{digest}" == candidate.digest:
                     return digest
                 os.ftruncate(target, 0)
         return None
 
-    def link(self, path: str, size: int, source: int, above: int, pool: Executor, seen: Seen) -> str | None:
+    def link(self, path: str, size: int, source: int, above: int, seen: Seen) -> str | None:
         """Give a stored file one more name, if it holds the source's bytes.
 
         Args:
@@ -92,7 +91,6 @@ class Reuse:
             size: Its size.
             source: What it shall hold, open.
             above: The directory for the name, open.
-            pool: For one thread.
             seen: Is told how many bytes more are shared.
 
         Returns:
@@ -105,7 +103,7 @@ class Reuse:
                 before = os.fstat(stored)
                 if before.st_mode & _WRITABLE:
                     continue  # somebody may write to it
-                digest = _alike(source, stored, size, pool, seen)
+                digest = _alike(source, stored, size, seen)
                 if digest is None or f"sha256:{digest}" != candidate.digest:
                     continue
                 if _named(stored, candidate.place, before, path.rpartition("/")[2], above):
@@ -143,11 +141,13 @@ def _begin_alike(source: int, stored: int, size: int) -> bool:
         return False
 
 
-def _alike(source: int, stored: int, size: int, pool: Executor, seen: Seen) -> str | None:
+def _alike(source: int, stored: int, size: int, seen: Seen) -> str | None:
     """The SHA-256 of what two files of one size both hold; None where they differ, or cannot be read."""
+    if size <= PIECE:
+        return _small_alike(source, stored, size, seen)
     theirs = bytearray(PIECE)
     offset = 0
-    with contextlib.suppress(OSError), Pieces(pool) as pieces:  # whose trouble it is shows where the source is copied
+    with contextlib.suppress(OSError), Pieces() as pieces:  # whose trouble it is shows where the source is copied
         while offset < size:
             ours = pieces.take()
             count = os.preadv(source, [ours], offset)
@@ -161,6 +161,16 @@ def _alike(source: int, stored: int, size: int, pool: Executor, seen: Seen) -> s
         if offset == size:
             return pieces.result()
     seen(-offset)
+    return None
+
+
+def _small_alike(source: int, stored: int, size: int, seen: Seen) -> str | None:
+    """The same of files that are worth no second thread."""
+    with contextlib.suppress(OSError):
+        ours = os.pread(source, size, 0)
+        if len(ours) == size and ours == os.pread(stored, size, 0):
+            seen(size)
+            return hashlib.sha256(ours).hexdigest()
     return None
 
 

@@ -32,6 +32,7 @@ from modelrepo.fs import copying, look, machine, source
 from modelrepo.fs.files import file_digest
 from modelrepo.repository import admitting, checking, golden, inspecting, keeping, leasing, placing, staging
 from modelrepo.repository import snapshot as reading
+from modelrepo.repository.border import border
 from modelrepo.repository.inspecting import Limits
 from modelrepo.repository.results import Conversion
 from modelrepo.repository.writing import check_file_system, lock_seconds
@@ -241,7 +242,7 @@ def _store(
         return result
     try:
         staging.require_room(output.parent, listing)
-        with placing.beside(output) as copy:
+        with border("convert the version", outside=True), placing.beside(output) as copy:
             copying.copy(listing, copy, None)
             copying.sync_directories(copy, listing)
             if record.to == "tflite":

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelrepo.core.units import format_size
 from modelrepo.errors import ModelError, RequestError, SourceError, SystemRefusedError, from_os
-from modelrepo.fs import copying, deletion, durable, source
+from modelrepo.fs import copying, deletion, durable, scratch, source
 from modelrepo.fs.files import file_digest
 from modelrepo.repository.border import place
 from modelrepo.savedmodel import keras_export
@@ -178,9 +178,9 @@ def exported_live(model: Any, wishes: Wishes) -> Iterator[Source]:
         )
     from modelrepo.core.manifest import Keras
 
-    scratch = durable.scratch()
+    temporary = scratch.make()
     try:
-        directory = scratch / "export"
+        directory = temporary / "export"
         weights = hashlib.sha256()
         for weight in model.weights:
             weights.update(weight.numpy().tobytes())
@@ -193,7 +193,7 @@ def exported_live(model: Any, wishes: Wishes) -> Iterator[Source]:
         facts = Keras(version=made.keras, serving=wishes.serving)
         yield Source(directory, Path.cwd() / model.name, facts, made.answers, _warnings(made.made_up))
     finally:
-        deletion.delete_tree(scratch)
+        deletion.delete_tree(temporary)
 
 
 def _keep(path: Path, directory: Path) -> None:

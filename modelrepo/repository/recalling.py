@@ -20,7 +20,7 @@ def history(layout: Layout, channel: str | None, limit: int | None) -> tuple[His
     """The journal's outcomes, the latest first.
 
     Raises:
-        IntegrityError: The journal is damaged.
+        IntegrityError: The journal is damaged; with a limit, maybe only where that much of it is.
     """
     snapshot = reading.take(layout, whole=limit is None, lines=True)
     try:

@@ -17,6 +17,7 @@ from modelrepo.core.annotations import About
 from modelrepo.core.config import Config
 from modelrepo.core.contents import MAX_MANIFEST_BYTES
 from modelrepo.core.history import Evidence, State, effective_stack, settle
+from modelrepo.core.index import misfit
 from modelrepo.core.layout import Layout
 from modelrepo.core.outline import Outline
 from modelrepo.core.records import Damage, Parsed, Record, line_digest
@@ -193,11 +194,14 @@ class Snapshot:
             ) from error
         digest = hashlib.sha256(data)
         if version in self.state.stored and self.state.manifests.get(version) != digest.digest():
+            expected, got = self.state.stored[version].manifest_digest, f"sha256:{digest.hexdigest()}"
+            if got == expected:
+                raise misfit()
             raise IntegrityError(
                 f"{path} is not the manifest that was pushed",
                 kind="manifest-damaged",
-                expected=self.state.stored[version].manifest_digest,
-                got=f"sha256:{digest.hexdigest()}",
+                expected=expected,
+                got=got,
                 hint="it was edited or replaced; run `modelrepo verify`, and push the model again",
             )
         return data

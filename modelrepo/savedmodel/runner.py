@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from modelrepo.errors import ModelError, ModelRepoError, SourceError
-from modelrepo.fs import deletion, durable
+from modelrepo.fs import deletion, durable, scratch
 from modelrepo.savedmodel import child
 from modelrepo.savedmodel.keras_export import Wishes
 from modelrepo.savedmodel.keras_made import KerasExport
@@ -67,7 +67,7 @@ class Inspector:
         self._warming = False
         self._spent = 0.0
         self._handed = 0
-        self._scratch = durable.scratch()
+        self._scratch = scratch.make()
         self._child = child.take()
         self._send({"memory": memory, "parent": os.getpid(), "scratch": str(self._scratch)})
         threading.Thread(target=_expect_answers, daemon=True).start()

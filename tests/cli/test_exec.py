@@ -94,7 +94,7 @@ def test_the_command_inherits_the_users_environment_and_signals(run: Run, root: 
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/environ"), reason="this system does not show the environment given")
-@pytest.mark.parametrize("given", [{}, {"LC_CTYPE": "C.UTF-8"}], ids=["coerced", "given"])
+@pytest.mark.parametrize("given", [{}, {"LC_CTYPE": "C.UTF-8"}, {"LC_CTYPE": "C"}, {"LC_CTYPE": ""}], ids=str)
 def test_a_locale_that_python_has_set_for_itself_is_not_the_commands(root: Path, given: dict[str, str]) -> None:
     """In the locale C, Python takes another one for characters and says so in its environment (PEP 538)."""
     words = [sys.executable, "-m", "modelrepo", "-r", str(root), "exec", "v1", "--", "env"]

@@ -118,6 +118,18 @@ def test_whatever_stands_somewhere_else_is_sound_only_if_pydantic_reads_it(place
         assert not sound(fields) or read(fields), value
 
 
+TEXTS = [place for place in PLACES if type(changed(place)[1][place[-1]]) is str]
+
+
+@pytest.mark.parametrize("place", TEXTS, ids=str)
+@pytest.mark.parametrize("text", ["", "\udcff", "caf\u00e9", "a\nb"], ids=ascii)
+def test_a_text_that_pydantic_reads_is_sound(place: tuple[Any, ...], text: str) -> None:
+    """Also one that is no Unicode: a path on the disk may be any bytes, and a user's name."""
+    fields, holder = changed(place)
+    holder[place[-1]] = text
+    assert sound(fields) == read(fields)
+
+
 @pytest.mark.parametrize("place", PLACES, ids=str)
 def test_what_is_missing_may_be_missing(place: tuple[Any, ...]) -> None:
     fields, holder = changed(place)

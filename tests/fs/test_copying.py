@@ -7,6 +7,7 @@ import hashlib
 import os
 import socket
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from modelrepo.core.modes import PRIVATE, Modes
 from modelrepo.errors import SourceError
 from modelrepo.fs import copying, durable, native
+from modelrepo.fs.copying import STEP
 from modelrepo.fs.source import look
 
 from .descriptors import descriptors
@@ -200,6 +202,47 @@ def test_a_large_file_that_changes_while_the_kernel_copies_it_fails_the_copy(
     monkeypatch.setattr(copying, "_copy_range", copy_and_change)
     with pytest.raises(SourceError, match="changed while it was read"):
         copying.copy(listing, target)
+
+
+def test_of_a_large_file_that_grows_no_more_is_copied_than_what_there_was_and_a_step(
+    top: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room was looked for as much as was listed."""
+    data = top / "variables" / "data"
+    data.write_bytes(bytes(2 * STEP + 5))
+    listing = look(top)
+    copy_range, copied = copying._copy_range, list[int]()
+
+    def grow_and_copy(source: int, descriptor: int, offset: int) -> int:
+        with data.open("ab") as file:
+            file.write(bytes(STEP))
+        copied.append(copy_range(source, descriptor, offset))
+        return copied[-1]
+
+    monkeypatch.setattr(copying, "_copy_range", grow_and_copy)
+    with pytest.raises(SourceError, match="changed while it was read"):
+        copying.copy(listing, target)
+    assert sum(copied) == 3 * STEP
+
+
+def test_whatever_ends_the_copy_of_a_large_file_no_thread_stays(
+    top: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (top / "variables" / "data").write_bytes(bytes(4 * STEP))
+    listing, before = look(top), set(threading.enumerate())
+    copy_range = copying._copy_range
+
+    def interrupted(source: int, descriptor: int, offset: int) -> int:
+        if offset:
+            raise KeyboardInterrupt
+        return copy_range(source, descriptor, offset)
+
+    monkeypatch.setattr(copying, "_copy_range", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        copying.copy(listing, target)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(20)
+        assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("number", [errno.EXDEV, errno.ENOSYS, errno.EINVAL, None])

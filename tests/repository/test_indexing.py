@@ -149,3 +149,19 @@ def test_its_mode_is_looked_after(lived: Repository, layout: Layout) -> None:
     assert [(problem.kind, problem.path) for problem in lived.verify().findings] == [("mode", ".modelrepo/index")]
     assert lived.verify(repair=True).ok
     assert layout.index.stat().st_mode & 0o777 == 0o444
+
+
+def test_a_digest_that_is_not_the_journals_is_the_indexs_fault(filled: Repository, layout: Layout) -> None:
+    """No manifest is called damaged for it."""
+    filled.pin("v1")
+    right = known.read(layout.journal, None)
+    right.state.manifests.put(Version(2), "sha256:" + "0" * 64)
+    known.save(right, layout.index, layout.staging / "tmp-forged")
+    for act in (filled.promote, filled.show):
+        with pytest.raises(IntegrityError) as caught:
+            act("v2")
+        assert (caught.value.kind, "delete .modelrepo/index" in str(caught.value.hint)) == ("index-damaged", True)
+    assert [row.problem is None for row in filled.list()] == [True, False, True]
+    assert filled.verify().ok, "it reads the journal"
+    layout.index.unlink()
+    assert filled.promote("v2").changed
