@@ -34,6 +34,16 @@ def parsed(ref: str | Version) -> Ref:
     return parse_ref(str(ref))
 
 
+def ref_or_path(argument: str | Version | os.PathLike[str]) -> str:
+    """A ref, or a path as it stands where either may: what is given as a path is none that could be a ref.
+
+    >>> from pathlib import Path
+    >>> ref_or_path("latest"), ref_or_path(Version(7)), ref_or_path(Path("export")) == os.path.abspath("export")
+    ('latest', 'v7', True)
+    """
+    return os.path.abspath(argument) if isinstance(argument, os.PathLike) else str(argument)
+
+
 def said(reason: str | None) -> str | None:
     """What somebody said as a reason, checked."""
     return None if reason is None else check_text(reason, "the reason")

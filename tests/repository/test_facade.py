@@ -11,7 +11,7 @@ import pytest
 
 from modelrepo import Repository, Version
 from modelrepo.core.layout import Layout
-from modelrepo.errors import ModelRepoError, RequestError, StorageError, SystemRefusedError
+from modelrepo.errors import ModelRepoError, NotFoundError, RequestError, StorageError, SystemRefusedError
 from modelrepo.fs import look
 
 
@@ -33,6 +33,18 @@ def test_versions_are_taken_as_values_and_as_text(filled: Repository) -> None:
     assert filled.path(Version(2)) == filled.path("v2") == filled.path("2")
     assert filled.rollback(to=Version(2)).changed is False
     assert filled.verify([Version(1), "v2"]).versions == (Version(1), Version(2))
+
+
+def test_a_path_is_a_path_also_without_a_slash(
+    filled: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a ref or a path may stand, a text without a slash is a ref."""
+    monkeypatch.chdir(tmp_path / "exports")
+    assert filled.inspect(Path("one")).path == str(tmp_path / "exports" / "one")
+    assert filled.inspect(Version(1)).version == Version(1)
+    assert filled.diff(Version(1), Path("one")).after.version is None
+    with pytest.raises((NotFoundError, RequestError)):
+        filled.inspect("one")
 
 
 def test_nothing_is_printed(filled: Repository, capfd: pytest.CaptureFixture[str], ageless: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from modelrepo.repository.border import (
     ops,
     parsed,
     place,
+    ref_or_path,
     seconds,
 )
 from modelrepo.repository.facade.rooted import Rooted
@@ -36,7 +37,7 @@ class Asking(Rooted):
 
     def inspect(
         self,
-        target: str,
+        target: str | Version | os.PathLike[str],
         *,
         load: bool = False,
         load_timeout: timedelta = LOAD_TIMEOUT,
@@ -46,7 +47,7 @@ class Asking(Rooted):
         """Read a SavedModel's signatures, tags and ops in a child process, and scan what it could do to its host.
 
         Args:
-            target: A ref, or a path: with a `/`, or `.` or `..`.
+            target: A ref, or a path: a `Path`, or a text with a `/`, or `.` or `..`.
             load: Load it too; a version then answers its golden requests.
             load_timeout: How long that may take.
             load_memory: Bytes of memory that may take.
@@ -63,13 +64,15 @@ class Asking(Rooted):
 
         with border("inspect the model", outside=True):
             limits = inspecting.Limits(seconds(load_timeout), memory(load_memory), ops(allow_ops))
-            return inspecting.inspect(self._layout, target, limits if load else None)
+            return inspecting.inspect(self._layout, ref_or_path(target), limits if load else None)
 
-    def diff(self, before: str | Version, after: str | Version) -> results.DiffResult:
+    def diff(
+        self, before: str | Version | os.PathLike[str], after: str | Version | os.PathLike[str]
+    ) -> results.DiffResult:
         """Compare two models: what changes for callers, and on disk. Nothing is loaded.
 
         Args:
-            before: A ref, also of a version that was deleted, or a path: with a `/`, or `.` or `..`.
+            before: A ref, also of a version that was deleted, or a path: a `Path`, or a text with a `/`.
             after: Likewise.
 
         Returns:
@@ -83,7 +86,7 @@ class Asking(Rooted):
         from modelrepo.repository import diffing
 
         with border("compare the models", outside=True):
-            return diffing.diff(self._layout, str(before), str(after))
+            return diffing.diff(self._layout, ref_or_path(before), ref_or_path(after))
 
     def predict(
         self,
@@ -119,8 +122,8 @@ class Asking(Rooted):
 
     def compare(
         self,
-        before: str | Version,
-        after: str | Version,
+        before: str | Version | os.PathLike[str],
+        after: str | Version | os.PathLike[str],
         *,
         requests: str | os.PathLike[str] | bytes | None = None,
         labels: str | os.PathLike[str] | bytes | None = None,
@@ -138,7 +141,7 @@ class Asking(Rooted):
         """Let two models answer the same requests, each in a child process, and compare answers, latency and memory.
 
         Args:
-            before: What callers know: a ref, which is leased meanwhile, or a path (with a `/`, or `.` or `..`).
+            before: What callers know: a ref, which is leased meanwhile, or a path (a `Path`, or a text with a `/`).
             after: What it is compared with, likewise.
             requests: A file of requests (docs/compare.md): its path or its bytes. None for the golden requests of
                 `before`, else of `after`; where there are none, or a signature is named, they are generated.
@@ -177,7 +180,7 @@ class Asking(Rooted):
             )
             questioning.check(wishes)
             limits = inspecting.Limits(seconds(load_timeout), memory(load_memory), ops(allow_ops))
-            return comparing.compare(self._layout, str(before), str(after), wishes, limits)
+            return comparing.compare(self._layout, ref_or_path(before), ref_or_path(after), wishes, limits)
 
     def history(self, *, channel: str | None = None, limit: int | None = None) -> tuple[results.HistoryEntry, ...]:
         """What happened, the latest first.
