@@ -77,7 +77,8 @@ def terminal() -> Callable[..., tuple[int, str]]:
 #: Drops its rights, then is the program: the interpreter itself may lie where only root may read.
 _AS_NOBODY = """\
 import importlib.metadata, os, pkgutil, sys
-import modelrepo, rich.console, rich.table, rich.text, filelock, unicodedata, encodings.ascii, encodings.idna
+import concurrent.futures.thread, encodings.ascii, encodings.idna, filelock, unicodedata
+import modelrepo, rich.console, rich.table, rich.text
 from modelrepo.cli import main
 for module in pkgutil.walk_packages(modelrepo.__path__, "modelrepo."):
     if not module.name.endswith(("__main__", "worker")):
