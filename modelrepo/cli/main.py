@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 _READING_MODELS = {"push", "inspect", "diff", "predict", "compare", "convert"}
 
 
+#: The signal that was heard, if one was.
+_stopped_by: _StoppedError | None = None
+
+
 class _StoppedError(BaseException):
     """SIGINT or SIGTERM, so that what is half done is given up in order."""
 
@@ -40,17 +44,27 @@ def main() -> NoReturn:
             if signal.getsignal(number) is not signal.SIG_IGN:  # a shell's background job keeps ignoring it
                 signal.signal(number, _stop)
         code = run(sys.argv[1:])
+        _deaf()  # what was done is done, and said
     except _StoppedError as stopped:  # while an answer was written, or before anything began
         code = stopped.code
+    except Exception:  # of a signal amid an import
+        if _stopped_by is None:
+            raise
+        code = _stopped_by.code
     gc.freeze()  # to look through all of it once more, before it goes, takes as long as a move
     sys.exit(code)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    # What is done because of the first signal is not disturbed by a second one.
+    global _stopped_by  # noqa: PLW0603 - a library may make another error of the one that is raised here
+    _deaf()  # what is done because of the first signal is not disturbed by a second one
+    _stopped_by = _StoppedError(number)
+    raise _stopped_by
+
+
+def _deaf() -> None:
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
-    raise _StoppedError(number)
 
 
 def run(arguments: list[str]) -> int:
@@ -127,10 +141,19 @@ def _run(arguments: list[str]) -> int:
     except OSError:
         raise  # operations wrap their own: this is a help text that could not be written
     except Exception as error:  # noqa: BLE001 - whatever it is, nobody gets a traceback
-        return _fail(_unexpected(error), style, exits.UNEXPECTED)
+        return _unforeseen(error, style)
     if isinstance(answered, tuple):
         return _answer(*answered)
     return answered if isinstance(answered, int) else exits.DONE
+
+
+def _unforeseen(error: Exception, style: Style) -> int:
+    """A defect; or what a library made of the error that a signal raised inside of it."""
+    from modelrepo.cli import exits
+
+    if _stopped_by is not None:
+        return _fail(_stopped(), style, _stopped_by.code)
+    return _fail(_unexpected(error), style, exits.UNEXPECTED)
 
 
 def _start_early(arguments: list[str]) -> None:

@@ -149,7 +149,7 @@ def decode(data: bytes, read: Callable[[int], Record]) -> Index:
                 manifests=manifests,
                 stacks=stacks,
                 rolled_back=rolled_back,
-                former=frozenset(header["former"]),
+                former=_channels(header["former"]),
                 **facts,
             ),
         )
@@ -203,6 +203,13 @@ def _digests(numbers: array[int], column: array[int]) -> Digests:
 def _order() -> str:
     """How this machine writes numbers."""
     return array("q", (1,)).tobytes().hex()
+
+
+def _channels(names: object) -> frozenset[str]:
+    """Names of channels: paths are made of them."""
+    if type(names) is not list or not all(type(name) is str and is_channel(name) for name in names):
+        raise ValueError("it is no index: its channels are none")
+    return frozenset(names)
 
 
 def _named(columns: Mapping[str, array[int]], kind: str) -> dict[str, array[int]]:

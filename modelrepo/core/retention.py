@@ -10,7 +10,7 @@ from itertools import islice
 from modelrepo.core.config import Retention
 from modelrepo.core.history import State
 from modelrepo.core.moment import Moment
-from modelrepo.core.refs import Version
+from modelrepo.core.refs import MAX_NUMBER, Version
 from modelrepo.core.versions import Stack, Versions
 
 #: Reasons of protections that hold whatever the ages and counts say.
@@ -65,7 +65,7 @@ def decide(scene: Scene, rules: Retention, only: AbstractSet[Version] | None = N
         rules: What to keep.
         only: Which versions to decide about; None for all.
     """
-    newest = Versions(islice(scene.present.newest(), rules.keep_last))
+    newest = Versions(islice(scene.present.newest(), min(rules.keep_last, MAX_NUMBER)))
     below = {channel: rollback_targets(scene, channel, rules.keep_rollback) for channel in scene.stacks}
     asked = scene.present if only is None else scene.present & only
     return tuple(Decision(version, tuple(_reasons(scene, rules, version, newest, below))) for version in asked.newest())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
+from modelrepo.core.refs import MAX_NUMBER
 from modelrepo.errors import RequestError
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -123,8 +124,10 @@ def format_size(size: int) -> str:
 
     >>> [format_size(size) for size in (0, 999, 408016, 1073741824)]
     ['0 B', '999 B', '408.0 kB', '1.1 GB']
+    >>> format_size(10**400) == format_size(2**63)
+    True
     """
-    value = float(size)
+    value = float(min(size, MAX_NUMBER))  # what somebody forged may have more digits than a float
     for unit in ("B", "kB", "MB", "GB"):
         if value < 999.95 or (unit == "B" and size < 1000):
             return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"

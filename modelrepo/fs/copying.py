@@ -181,7 +181,7 @@ class _Copy:
             digest = self._reuse.clone(file.path, file.size, source, target, self._seen)
         if digest is None:
             if file.size <= STEP:
-                digest, size = _copy_small(source, target, self._seen)
+                digest, size = _copy_small(source, target, file.size, self._seen)
             else:
                 digest, size = _copy_large(source, target, file.size, self._seen)
             if size != file.size:
@@ -225,17 +225,17 @@ def _opened(file: SourceFile) -> Iterator[int]:
         os.close(source)
 
 
-def _copy_small(source: int, target: int, seen: Seen) -> tuple[str, int]:
-    """Copy a file in one thread; return the SHA-256 of what was written, and its size."""
+def _copy_small(source: int, target: int, size: int, seen: Seen) -> tuple[str, int]:
+    """Copy a file in one thread, and of one that grows a piece more; return its SHA-256 and its size, as written."""
     digest = hashlib.sha256()
-    size = 0
+    done = 0
     view = memoryview(bytearray(CHUNK))
-    while count := os.preadv(source, [view], size):
+    while done <= size and (count := os.preadv(source, [view], done)):
         digest.update(view[:count])
-        durable.write_all(target, view[:count], size)
-        size += count
+        durable.write_all(target, view[:count], done)
+        done += count
         seen(count)
-    return digest.hexdigest(), size
+    return digest.hexdigest(), done
 
 
 def _copy_large(source: int, target: int, size: int, seen: Seen) -> tuple[str, int]:
@@ -260,7 +260,7 @@ def _copy_large(source: int, target: int, size: int, seen: Seen) -> tuple[str, i
                 seen(count)
         if done:
             return pieces.result(), done
-    return _copy_small(source, target, seen)  # the file systems cannot do it
+    return _copy_small(source, target, size, seen)  # the file systems cannot do it
 
 
 def _copy_range(source: int, target: int, offset: int) -> int:

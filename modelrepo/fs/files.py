@@ -69,13 +69,15 @@ def file_digest(path: Path, seen: Callable[[int], None] | None = None) -> tuple[
         seen: Is told of every piece that was read, in bytes.
     """
     digest = hashlib.sha256()
-    size = 0
-    buffer = bytearray(CHUNK)
-    view = memoryview(buffer)
-    with os.fdopen(open_regular(path), "rb", buffering=0) as file:
-        while count := file.readinto(buffer):
+    done = 0
+    view = memoryview(bytearray(CHUNK))
+    descriptor, size = _open_regular(path)
+    try:
+        while done <= size and (count := os.readv(descriptor, [view])):  # of one that grows, a piece more
             digest.update(view[:count])
-            size += count
+            done += count
             if seen is not None:
                 seen(count)
-    return size, f"sha256:{digest.hexdigest()}"
+    finally:
+        os.close(descriptor)
+    return done, f"sha256:{digest.hexdigest()}"

@@ -153,25 +153,57 @@ def _key(path: str, *, follow_symlinks: bool = True) -> _Key | None:
 
 
 def _used_by(process: int, files: _Files) -> Iterator[Version]:
-    base = f"/proc/{process}"
     hidden: PermissionError | None = None
-    for name in ("cwd", "root", *(f"fd/{number}" for number in os.listdir(f"{base}/fd"))):
+    for base in _threads(process):
+        numbers, mapped = list[str](), list[bytes]()
         try:
-            status = os.stat(f"{base}/{name}")
+            numbers = os.listdir(f"{base}/fd")
+            with open(f"{base}/maps", "rb") as maps:
+                mapped = maps.readlines()
         except PermissionError as error:
             hidden = error
-            continue
-        except OSError:  # it was closed, its process ended, or it lies on a mount that is dead
-            continue
-        if status.st_ino in files.by_number:
-            having = files.having((status.st_dev, status.st_ino))
-            if having:
-                yield from _opened(process, _link(f"{base}/{name}"), status.st_ino, having, files)
-    with open(f"{base}/maps", "rb") as maps:
-        for line in maps:
+        for name in ("cwd", "root", *(f"fd/{number}" for number in numbers)):
+            try:
+                status = os.stat(f"{base}/{name}")
+            except PermissionError as error:
+                hidden = error
+                continue
+            except OSError:  # it was closed, its process ended, or it lies on a mount that is dead
+                continue
+            if status.st_ino in files.by_number:
+                having = files.having((status.st_dev, status.st_ino))
+                if having:
+                    yield from _opened(process, _link(f"{base}/{name}"), status.st_ino, having, files)
+        for line in mapped:
             yield from _mapped(process, line, files)
     if hidden is not None:
         raise hidden  # behind all that could be seen
+
+
+def _threads(process: int) -> Iterator[str]:
+    """Where `/proc` shows what a process has open: at its first thread, and at others that have something else.
+
+    The first may have ended before the others: then it has nothing. A thread may have left the others' descriptors, or
+    their working directory. Whoever has as many of the same numbers is taken to share them.
+    """
+    base = f"/proc/{process}"
+    yield base
+    others = [f"{base}/task/{thread}" for thread in os.listdir(f"{base}/task") if thread != str(process)]
+    seen = {_held(base)} if others else set()
+    for thread in others:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended
+            held = _held(thread)
+            if held not in seen:
+                seen.add(held)
+                yield thread
+
+
+def _held(base: str) -> tuple[object, ...] | None:
+    """What tells threads apart that hold other things; None where nobody may look."""
+    try:
+        return frozenset(os.listdir(f"{base}/fd")), _key(f"{base}/cwd"), _key(f"{base}/root")
+    except PermissionError:
+        return None
 
 
 def _mapped(process: int, line: bytes, files: _Files) -> Collection[Version]:

@@ -170,16 +170,18 @@ def before(path: Path, line: Line) -> Iterator[Line]:
         ValueError: They are others.
     """
     file = _File(path)
-    start, data = line.start, b""
-    while start > 0 or data:
-        while (begin := data.rfind(b"\n", 0, max(0, len(data) - 1)) + 1) == 0 and start > 0:
+    start = end = line.start  # `data` holds the bytes from `start` on; what stands behind `end` was given
+    data = b""
+    while end > 0:
+        while (begin := data.rfind(b"\n", 0, max(0, end - start - 1)) + 1) == 0 and start > 0:
+            data = data[: end - start]
             size = min(start, max(_STEP_BYTES, len(data)))
             start -= size
             data = file.read(start, size) + data
-        raw, data = data[begin:], data[:begin]
+        raw, end = data[begin : end - start], start + begin
         if line_digest(raw) != line.record.prev:
             raise ValueError("a line is not the one that the next line follows")
-        line = Line(decode(raw), raw, start + begin)
+        line = Line(decode(raw), raw, end)
         yield line
 
 

@@ -110,10 +110,18 @@ def _follow(root: Path, path: str, text: str) -> tuple[Version | None, Version |
     version = Version.from_name(text) if os.path.dirname(path) == str(root) else None
     if version is not None:
         return version, version, True
-    into, exact = version_of_path(root, os.path.realpath(path))
+    into, exact = version_of_path(root, _real(path))
     if is_channel(text.removeprefix("./").rstrip("/")):
         return None, into, False  # a channel names a version, not another channel
     return into if exact else None, into, False
+
+
+def _real(path: Path | str) -> str:
+    """Where a path leads, all links followed; of a link that went away while it was followed, the path itself."""
+    try:
+        return os.path.realpath(path)
+    except OSError:  # Python reads a link behind the look whether it is one
+        return str(path)
 
 
 class View(Value):
@@ -138,7 +146,7 @@ def read_view(layout: Layout, name: str) -> View | None:
     if path.is_symlink() or not path.is_dir():
         if not os.path.lexists(path):
             return None
-        into = version_of_path(layout.root, os.path.realpath(path))[0]
+        into = version_of_path(layout.root, _real(path))[0]
         return View(frozenset(), (), frozenset() if into is None else frozenset({into}), own=False)
     versions: list[Version] = []
     others: list[str] = []
@@ -150,7 +158,7 @@ def read_view(layout: Layout, name: str) -> View | None:
             others.append(name_below)
             continue
         version = version_in_view(name_below, text)
-        into = version_of_path(layout.root, os.path.realpath(path / name_below))[0]
+        into = version_of_path(layout.root, _real(path / name_below))[0]
         if into is not None:
             into_all.append(into)
         if version is None:

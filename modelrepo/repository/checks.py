@@ -14,7 +14,7 @@ from modelrepo.core.index import seal, unseal
 from modelrepo.core.layout import Layout
 from modelrepo.core.modes import FILE
 from modelrepo.core.refs import Version
-from modelrepo.core.values import format_time
+from modelrepo.core.values import format_time, read_time
 from modelrepo.errors import SystemRefusedError
 from modelrepo.fs import durable, machine
 from modelrepo.fs.files import read_file
@@ -28,7 +28,7 @@ def load(layout: Layout) -> dict[Version, datetime]:
     """When each version was last read whole and found sound; what lies in the future is not believed."""
     try:
         said = json.loads(bytes(unseal(read_file(layout.checked, _MAX_BYTES))))["checked"]
-        times = {Version.from_name(name): datetime.fromisoformat(time) for name, time in said.items()}
+        times = {Version.from_name(name): read_time(time) for name, time in said.items()}
         now = machine.now().time
         return {version: time for version, time in times.items() if version is not None and time <= now}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

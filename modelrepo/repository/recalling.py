@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from itertools import chain, islice
 
@@ -44,7 +45,7 @@ def _entries(snapshot: Snapshot, channel: str | None, limit: int | None) -> list
     lines = snapshot.parsed.lines
     behind = (line.record for line in chain(reversed(lines), known.before(snapshot.layout.journal, lines[0])))
     done = (record for record in behind if record.phase == "done" and channel in {None, record.channel})
-    return [_entry(record) for record in islice(done, limit)]
+    return [_entry(record) for record in islice(done, None if limit is None else min(limit, sys.maxsize))]
 
 
 def _entry(record: Record) -> HistoryEntry:

@@ -225,3 +225,14 @@ def test_digests_of_other_lengths_are_none(count: int) -> None:
     forged = rest[:before] + bytes(8 * count) + rest[before + 32 :]
     with pytest.raises(ValueError, match="its digests are not its versions'"):
         decode(seal(json.dumps(header).encode() + b"\n" + forged), reader(lines))
+
+
+@pytest.mark.parametrize(
+    "former", [["/srv/elsewhere"], ["../../elsewhere"], ["v1"], ["Latest"], [1], [None], ["latest", ""], "latest", {}]
+)
+def test_a_removed_channel_whose_name_is_none_is_no_index(former: object) -> None:
+    """Its view is deleted where it still stands: by such a name, something elsewhere would be."""
+    head, _, rest = bytes(unseal(encode(Index(MARK, STAMP, EMPTY)))).partition(b"\n")
+    header = {**json.loads(head), "former": former}
+    with pytest.raises(ValueError, match="its channels are none"):
+        decode(seal(json.dumps(header).encode() + b"\n" + rest), reader(()))

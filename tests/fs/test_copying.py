@@ -225,6 +225,28 @@ def test_of_a_large_file_that_grows_no_more_is_copied_than_what_there_was_and_a_
     assert sum(copied) == 3 * STEP
 
 
+@pytest.mark.parametrize("size", [100, 2 * STEP])
+def test_where_one_thread_copies_a_file_that_grows_it_stops_likewise(
+    top: Path, target: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    data = top / "variables" / "data"
+    data.write_bytes(bytes(size))
+    listing = look(top)
+    write_all, written = durable.write_all, list[int]()
+
+    def write_and_grow(descriptor: int, piece: memoryview, offset: int) -> None:
+        with data.open("ab") as file:
+            file.write(bytes(STEP))
+        written.append(len(piece))
+        write_all(descriptor, piece, offset)
+
+    monkeypatch.setattr(copying, "_copy_range", lambda *_: 0)
+    monkeypatch.setattr(durable, "write_all", write_and_grow)
+    with pytest.raises(SourceError, match="changed while it was read"):
+        copying.copy(listing, target)
+    assert sum(written) <= size + 3 * 256 * 1024 + 10_000
+
+
 def test_whatever_ends_the_copy_of_a_large_file_no_thread_stays(
     top: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,6 +87,47 @@ def test_a_process_that_uses_a_version_is_found_until_it_ends(versions: dict[Ver
     with process(code, versions[Version(1)]) as pid:
         assert in_use(versions).by == {Version(1): (pid,)}
     assert in_use(versions).by == {}
+
+
+_THREAD = """
+import ctypes, os, threading
+ready = threading.Event()
+def work():
+    {first}
+    {act}
+    ready.set()
+    {last}
+    threading.Event().wait()
+threading.Thread(target=work, daemon=True).start()
+{main}
+"""
+_OPEN, _WAIT = "global held; held = open(path + '/variables/data')", "ready.wait()"
+THREADS = {
+    "of a process whose first thread has ended": _THREAD.format(
+        first="",
+        act=_OPEN,
+        last="print('ready', flush=True); sys.stdin.read(); os._exit(0)",
+        main=f"{_WAIT}; ctypes.CDLL(None).syscall(60, 0)",
+    ),
+    "with descriptors of its own": _THREAD.format(
+        first="assert ctypes.CDLL(None).unshare(0x400) == 0", act=_OPEN, last="", main=_WAIT
+    ),
+    "with a working directory of its own": _THREAD.format(
+        first="assert ctypes.CDLL(None).unshare(0x200) == 0", act="os.chdir(path)", last="", main=_WAIT
+    ),
+}
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the system calls have other numbers elsewhere")
+@pytest.mark.parametrize("code", THREADS.values(), ids=THREADS.keys())
+def test_a_thread_that_uses_a_version_is_found(versions: dict[Version, Path], code: str) -> None:
+    with process(code, versions[Version(1)]) as pid:
+        if "syscall" in code:
+            status, end = Path(f"/proc/{pid}/stat"), time.monotonic() + 20
+            while ") Z " not in status.read_text() and time.monotonic() < end:
+                time.sleep(0.01)
+            assert ") Z " in status.read_text()
+        assert in_use(versions).by == {Version(1): (pid,)}
 
 
 def test_use_through_a_link_is_use_of_the_version(versions: dict[Version, Path], tmp_path: Path) -> None:

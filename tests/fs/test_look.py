@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modelrepo.core.layout import Layout
 from modelrepo.core.refs import Version
-from modelrepo.fs.files import file_digest, open_regular, read_file
+from modelrepo.fs.files import CHUNK, file_digest, open_regular, read_file
 from modelrepo.fs.look import mode_of, read_tree, read_view, read_views, room, used_numbers, walk
 
 from .descriptors import descriptors
@@ -208,3 +210,33 @@ def test_room_is_what_an_ordinary_user_may_still_use(tmp_path: Path) -> None:
     free, files = room(tmp_path)
     assert abs(free - status.f_bavail * status.f_frsize) < 1024**3
     assert abs(files - status.f_favail) < 100_000
+
+
+def test_of_a_file_that_grows_while_it_is_digested_no_more_is_read_than_there_was_and_a_piece(tmp_path: Path) -> None:
+    path, read = tmp_path / "file", list[int]()
+    path.write_bytes(bytes(CHUNK + 5))
+
+    def grow(count: int) -> None:
+        read.append(count)
+        with path.open("ab") as file:
+            file.write(bytes(CHUNK))
+
+    size, _ = file_digest(path, grow)
+    assert size == sum(read) == 2 * CHUNK
+
+
+def test_a_view_whose_link_goes_away_while_it_is_followed_is_looked_at_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A promote puts another one in its place at any moment."""
+    layout = Layout(tmp_path)
+    layout.view("latest").mkdir(parents=True)
+    (layout.view("latest") / "2").symlink_to("../../v2")
+
+    def gone(path: Any, **_: Any) -> str:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
+
+    monkeypatch.setattr(os.path, "realpath", gone)
+    view = read_view(layout, "latest")
+    assert view is not None
+    assert view.versions == {Version(2)}

@@ -132,3 +132,9 @@ def test_a_line_that_was_changed_before_the_last_entries_is_found_when_it_is_met
     known.save(forged, layout.index, layout.staging / "tmp-forged")
     assert lived.history(limit=1)[0].action == "pin"
     assert [entry.reason for entry in lived.history(limit=5)] == [entry.reason for entry in lived.history()[:5]]
+
+
+def test_a_limit_beyond_all_that_can_be_counted_is_none(filled: Repository) -> None:
+    filled.promote("v1")
+    assert filled.history(limit=2**63) == filled.history()
+    assert filled.cleanup(keep_last=2**63, dry_run=True).removed == ()
