@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _READING_MODELS = {"push", "inspect", "diff", "predict", "compare", "convert"}
 
 
-#: The signal that was heard, if one was.
-_stopped_by: _StoppedError | None = None
+#: The exit code of the signal that was heard, if one was. Not the error: with it, all that was open would stay open.
+_stopped_by: int | None = None
 
 
 class _StoppedError(BaseException):
@@ -50,7 +50,7 @@ def main() -> NoReturn:
     except Exception:  # of a signal amid an import
         if _stopped_by is None:
             raise
-        code = _stopped_by.code
+        code = _stopped_by
     gc.freeze()  # to look through all of it once more, before it goes, takes as long as a move
     sys.exit(code)
 
@@ -58,8 +58,8 @@ def main() -> NoReturn:
 def _stop(number: int, _frame: FrameType | None) -> None:
     global _stopped_by  # noqa: PLW0603 - a library may make another error of the one that is raised here
     _deaf()  # what is done because of the first signal is not disturbed by a second one
-    _stopped_by = _StoppedError(number)
-    raise _stopped_by
+    _stopped_by = 128 + number
+    raise _StoppedError(number)
 
 
 def _deaf() -> None:
@@ -152,7 +152,7 @@ def _unforeseen(error: Exception, style: Style) -> int:
     from modelrepo.cli import exits
 
     if _stopped_by is not None:
-        return _fail(_stopped(), style, _stopped_by.code)
+        return _fail(_stopped(), style, _stopped_by)
     return _fail(_unexpected(error), style, exits.UNEXPECTED)
 
 
