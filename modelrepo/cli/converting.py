@@ -9,13 +9,7 @@ import typer
 from modelrepo.cli import describing
 from modelrepo.cli.answers import Answer
 from modelrepo.cli.app import LockOption, Run, command
-from modelrepo.cli.options import (
-    AllowOption,
-    MemoryOption,
-    RefArgument,
-    SignatureOption,
-    TimeoutOption,
-)
+from modelrepo.cli.options import AllowOption, MemoryOption, RefArgument, SignatureOption, TimeoutOption
 from modelrepo.core.units import parse_duration, parse_size
 
 

@@ -135,7 +135,7 @@ def _uptime(value: object) -> float:
 def _actor(value: object) -> Actor:
     known = _ACTORS.get(key := repr(value))
     if known is None:
-        known = Actor(**kinds.read(_ACTOR, value, ("user", "uid", "host")))
+        known = Actor(**kinds.read(ACTOR, value, ("user", "uid", "host")))
         if len(_ACTORS) < _MANY_ACTORS:
             _ACTORS[key] = known
     return known
@@ -146,7 +146,7 @@ _ACTORS: dict[str, Actor] = {}
 _MANY_ACTORS = 1000
 
 
-_ACTOR: dict[str, kinds.Kind] = {
+ACTOR: dict[str, kinds.Kind] = {
     "user": kinds.text,
     "uid": kinds.whole(-(2**63), MAX_NUMBER),
     "host": kinds.text,

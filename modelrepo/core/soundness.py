@@ -13,7 +13,7 @@ from modelrepo.core.contents import content_digest
 from modelrepo.core.formats import FORMAT
 from modelrepo.core.kinds import Kind, each, every, exactly, maybe, number, one_of, text, texts, truth
 from modelrepo.core.outline import FILES, GOLDEN, SIGNATURE, SIZE, Outline
-from modelrepo.core.refs import MAX_NUMBER
+from modelrepo.core.records import ACTOR
 from modelrepo.core.values import read_time, read_version
 
 
@@ -46,7 +46,7 @@ def _this_format(value: object) -> object:
 
 
 _WORDS = each(text)
-_ACTOR = exactly({"user": text, "uid": kinds.whole(-(2**63), MAX_NUMBER), "host": text, "claims": _WORDS}, ["claims"])
+_ACTOR = exactly(ACTOR, ["claims"])
 _EXPORTED = exactly(
     {
         "version": read_version,
